@@ -1,0 +1,182 @@
+//! Operations on one key whose new value does not depend on the old one.
+
+use std::time::Duration;
+
+use super::{Cache, LONGEST_TTL_MS, ttl_to_ms};
+use crate::error::SetError;
+use crate::protocol::{Change, Content, Decision, Event, Outcome, Probe};
+
+/// How long an entry still has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeToLive {
+    /// It does not expire.
+    Never,
+    /// It expires after this time, exact to a millisecond.
+    Left(Duration),
+}
+
+impl Cache {
+    /// The value of a key, copied out. Counts as a use of the entry.
+    #[inline]
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        self.append_to(key.as_ref(), &mut value).then_some(value)
+    }
+
+    /// The value of a key, in a buffer that is cleared first. Tells whether there is one. Allocates nothing once the buffer has grown, makes no system call
+    /// (but for reading the clock if the entry expires), and writes no shared memory once the key is hot.
+    #[inline]
+    pub fn get_into(&self, key: impl AsRef<[u8]>, value: &mut Vec<u8>) -> bool {
+        value.clear();
+        self.append_to(key.as_ref(), value)
+    }
+
+    #[inline]
+    pub(super) fn append_to(&self, key: &[u8], value: &mut Vec<u8>) -> bool {
+        let here = self.inner.here();
+        let found = here.read().get(&self.inner.key(key), value).is_some();
+        crate::protocol::World::count(&here, if found { Event::Hit } else { Event::Miss }, 1);
+        found
+    }
+
+    /// Whether a key has a value. Does not count as a use of the entry.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
+        let here = self.inner.here();
+        here.read().peek(&self.inner.key(key.as_ref())).is_some()
+    }
+
+    /// How long the entry of a key still has; `None` if there is none. Does not count as a use.
+    pub fn time_to_live(&self, key: impl AsRef<[u8]>) -> Option<TimeToLive> {
+        let here = self.inner.here();
+        let op = here.read();
+        let probe = op.peek(&self.inner.key(key.as_ref()))?;
+        Some(match probe.expiry_ms {
+            None => TimeToLive::Never,
+            Some(at) => TimeToLive::Left(Duration::from_millis(at.saturating_sub(op.now()))),
+        })
+    }
+
+    /// Stores a value, whatever was there, with the default time to live. One atomic step.
+    ///
+    /// When the cache is full this evicts a bounded amount of older entries and goes on. In the rare case that no room can be had at once (more processes are stopped in
+    /// the middle of a write than the design allows for) the key is left without a value, as if it had been evicted at once, and
+    /// [`Stats::dropped`](crate::Stats::dropped) tells.
+    ///
+    /// # Errors
+    /// [`SetError::KeyTooLarge`], [`SetError::ValueTooLarge`] (the key then has no value: the old one would be stale), [`SetError::NotAttached`].
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), SetError> {
+        self.store(key.as_ref(), value.as_ref(), None)
+    }
+
+    /// Stores a value that expires after `ttl`, which is rounded up to a millisecond; from 2^40 ms (34 years) on it is for ever.
+    ///
+    /// # Errors
+    /// As [`Cache::set`], and [`SetError::ZeroTtl`].
+    pub fn set_with_ttl(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) -> Result<(), SetError> {
+        self.store(key.as_ref(), value.as_ref(), Some(ttl))
+    }
+
+    pub(super) fn store(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Result<(), SetError> {
+        let expiry_ms = self.expiry(ttl)?;
+        if let Err(error) = self.check_sizes(key, value) {
+            self.remove(key);
+            return Err(error);
+        }
+        let here = self.inner.here();
+        let op = here.write().map_err(SetError::NotAttached)?;
+        op.set(&self.inner.key(key), &Content { value, expiry_ms, version: None });
+        Ok(())
+    }
+
+    /// Removes a key. Tells whether it had a value. A process that could not attach removes all the same.
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
+        let here = self.inner.here();
+        let op = here.write().unwrap_or_else(|_| here.read());
+        op.remove(&self.inner.key(key.as_ref()))
+    }
+
+    /// Removes a key and gives the value that it had: of several callers, one gets it. `None` also if this process could not attach.
+    pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let here = self.inner.here();
+        let op = here.write().ok()?;
+        let mut taken = None;
+        let outcome = op.modify(&self.inner.key(key.as_ref()), |present| {
+            taken = present.map(|(_, value)| std::mem::take(value));
+            Decision::Remove
+        });
+        taken.filter(|_| outcome == Outcome::Removed)
+    }
+
+    /// Gives the entry of a key another time to live; `None` for ever. Tells whether there is such an entry. A zero time to live changes nothing and gives `false`, as does
+    /// a write for which there is no room.
+    pub fn touch(&self, key: impl AsRef<[u8]>, ttl: Option<Duration>) -> bool {
+        let expiry_ms = match ttl.map(ttl_to_ms) {
+            Some(None) => return false,
+            Some(Some(ms)) => self.expiry_in(ms.min(LONGEST_TTL_MS)),
+            None => None,
+        };
+        let here = self.inner.here();
+        let Ok(op) = here.write() else { return false };
+        let outcome = op.modify(&self.inner.key(key.as_ref()), |present| match present {
+            Some((probe, value)) if probe.expiry_ms != expiry_ms => {
+                Decision::Store(Change { value: std::mem::take(value).into(), expiry_ms, version: probe.version })
+            }
+            _ => Decision::Keep,
+        });
+        match outcome {
+            Outcome::Stored => true,
+            // Either the key is absent, or its entry expires at that very millisecond already.
+            Outcome::Kept => self.contains(key),
+            Outcome::Removed | Outcome::Busy => false,
+        }
+    }
+
+    /// Stores a value only if the key has none. Tells whether it did. `ttl` of `None` is the default time to live.
+    ///
+    /// # Errors
+    /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].
+    pub fn add(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Option<Duration>) -> Result<bool, SetError> {
+        self.store_if(key.as_ref(), value.as_ref(), ttl, |present| present.is_none())
+    }
+
+    /// Stores a value only if the key has one. Tells whether it did. `ttl` of `None` is the default time to live.
+    ///
+    /// # Errors
+    /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].
+    pub fn replace(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Option<Duration>) -> Result<bool, SetError> {
+        self.store_if(key.as_ref(), value.as_ref(), ttl, |present| present.is_some())
+    }
+
+    fn store_if(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl: Option<Duration>,
+        condition: impl Fn(Option<&Probe>) -> bool,
+    ) -> Result<bool, SetError> {
+        self.check_sizes(key, value)?;
+        let expiry_ms = self.expiry(ttl)?;
+        self.modify(key, |present| {
+            if condition(present.map(|(probe, _)| probe)) {
+                Decision::Store(Change { value: value.into(), expiry_ms, version: None })
+            } else {
+                Decision::Keep
+            }
+        })
+        .map(|outcome| outcome == Outcome::Stored)
+    }
+
+    /// [`Op::modify`](crate::protocol::Op::modify) with the errors of the public operations.
+    pub(super) fn modify<'d>(
+        &self,
+        key: &[u8],
+        decide: impl FnMut(Option<(&Probe, &mut Vec<u8>)>) -> Decision<'d>,
+    ) -> Result<Outcome, SetError> {
+        let here = self.inner.here();
+        let op = here.write().map_err(SetError::NotAttached)?;
+        match op.modify(&self.inner.key(key), decide) {
+            Outcome::Busy => Err(SetError::Busy),
+            outcome => Ok(outcome),
+        }
+    }
+}

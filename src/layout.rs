@@ -1,0 +1,444 @@
+//! Where everything lies in the file.
+//!
+//! All offsets follow from a handful of numbers, the geometry, which stand in the header and are checked once, when a process attaches.
+//! From then on no offset is ever read from the file: what is read there is an index, and is checked against the geometry first.
+//! `docs/design.md` draws the same layout byte by byte.
+
+use crate::error::OpenError;
+
+/// The smallest file, in bytes.
+pub const MIN_CAPACITY: u64 = 1 << 20;
+/// The largest file, in bytes.
+pub const MAX_CAPACITY: u64 = 1 << 40;
+/// The longest key of any file, in bytes.
+pub const MAX_KEY_LEN: usize = 64 << 10;
+/// Entries start at, and are padded to, multiples of this many bytes.
+pub const UNIT: usize = 16;
+/// Slots in a bucket, which is one cache line.
+pub const SLOTS: usize = if cfg!(shmemo_model) { 3 } else { 8 };
+/// Ghosts in a set, which is one cache line.
+pub const GHOSTS: usize = if cfg!(shmemo_model) { 2 } else { 16 };
+/// Hazard words in a registry line.
+pub const PINS: usize = if cfg!(shmemo_model) { 2 } else { 8 };
+/// Counters in a registry line.
+pub const COUNTERS: usize = 16;
+/// Files with at most this many entries have a use stamp beside each slot and evict in exact order of use.
+pub const MAX_EXACT_LRU: u64 = 64;
+/// The most processes that one file can have a line for.
+pub const MAX_PROCESSES: u32 = 65_535;
+/// The size of an entry that the index is laid out for unless the builder says otherwise, in bytes.
+pub const DEFAULT_ENTRY_SIZE: usize = 256;
+
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 4096;
+/// Bytes of a registry line.
+pub const LINE_BYTES: usize = 256;
+/// Bytes of a line of the segment table.
+pub const SEGMENT_LINE_BYTES: usize = 128;
+/// Bytes of a bucket.
+pub const BUCKET_BYTES: usize = SLOTS * 8;
+/// Bytes of a set of ghosts.
+pub const GHOST_SET_BYTES: usize = GHOSTS * 4;
+
+/// Offsets in the header of words that change. Each group that different processes write stands on lines of its own.
+pub mod header {
+    /// `clear` raises it.
+    pub const ERA: usize = 0x100;
+    /// Milliseconds to add to the boot clock.
+    pub const CLOCK_BASE: usize = 0x180;
+    /// The boot that the base belongs to: two words.
+    pub const BOOT_ID: usize = 0x188;
+    /// The number of entries, where `max_entries` bounds it.
+    pub const COUNT: usize = 0x200;
+    /// The share of that number that is in the main log (a hint).
+    pub const COUNT_MAIN: usize = 0x208;
+    /// The clock of use stamps.
+    pub const USE_CLOCK: usize = 0x280;
+    /// The last incarnation given out.
+    pub const INCARNATIONS: usize = 0x300;
+    /// The last block of version stamps given out.
+    pub const STAMP_BLOCKS: usize = 0x308;
+    /// One more than the highest registry line that was ever taken.
+    pub const LINES_USED: usize = 0x310;
+    /// The share of newcomers, in 1/256 of a unit of the policy.
+    pub const POLICY_SHARE: usize = 0x380;
+    /// What was evicted from each log so far, in units of the policy: two words.
+    pub const POLICY_EVICTED: usize = 0x400;
+    /// Not zero while free segments are short.
+    pub const PRESSURE: usize = 0x480;
+    /// The last birth given out.
+    pub const BIRTHS: usize = 0x488;
+    /// How many bytes may be moved before the next eviction (see `sweep`), as a signed number of units.
+    pub const MOVE_CREDIT: usize = 0x490;
+}
+
+/// Offsets in a registry line.
+pub mod line {
+    /// Incarnation of the owner, 0 if the line was given back.
+    pub const INCARNATION: usize = 0;
+    /// Process number.
+    pub const PID: usize = 8;
+    /// Start time of that process, in clock ticks since boot.
+    pub const START_TIME: usize = 16;
+    /// Inode of its PID namespace.
+    pub const PID_NAMESPACE: usize = 24;
+    /// How many of its threads are changing the count of entries now.
+    pub const COUNTING: usize = 32;
+    /// Hazard words.
+    pub const PINS: usize = 64;
+    /// Counters; they go on from owner to owner.
+    pub const COUNTERS: usize = 128;
+}
+
+/// Offsets in a line of the segment table.
+pub mod segment {
+    /// Phase, log and owner.
+    pub const STATE: usize = 0;
+    /// Units filled.
+    pub const TAIL: usize = 8;
+    /// Units swept.
+    pub const HAND: usize = 16;
+    /// Order of age within the log.
+    pub const BIRTH: usize = 24;
+    /// Units of entries that are the value of their key (a hint).
+    pub const LIVE: usize = 64;
+    /// Number of such entries (a hint).
+    pub const COUNT: usize = 72;
+}
+
+/// What the creator asked for. `None` means the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    pub capacity: u64,
+    pub max_entries: Option<u64>,
+    pub max_value_len: Option<usize>,
+    pub expected_entry_size: Option<usize>,
+    pub max_processes: Option<u32>,
+}
+
+/// The numbers from which all offsets follow: what the header holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub capacity: u64,
+    pub segments: u64,
+    pub segment_bytes: u64,
+    pub buckets: u64,
+    pub ghost_sets: u64,
+    pub lines: u64,
+    pub max_value_len: u64,
+    pub max_entries: u64,
+    pub expected_entry_size: u64,
+}
+
+/// All offsets, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    pub geometry: Geometry,
+    pub segments: usize,
+    pub segment_bytes: usize,
+    pub segment_units: usize,
+    pub buckets: usize,
+    pub ghost_sets: usize,
+    pub lines: usize,
+    pub max_key_len: usize,
+    pub max_value_len: usize,
+    pub registry_at: usize,
+    pub generations_at: usize,
+    pub segment_table_at: usize,
+    pub index_at: usize,
+    pub stamps_at: usize,
+    pub ghosts_at: usize,
+    pub log_at: usize,
+    pub total: usize,
+}
+
+/// Bytes that one entry takes in the log: header, optional words, key padded to 8, value, padded to [`UNIT`].
+pub const fn entry_bytes(key_len: usize, value_len: usize, optional_words: usize) -> usize {
+    (16 + optional_words * 8 + key_len.next_multiple_of(8) + value_len).next_multiple_of(UNIT)
+}
+
+const fn longest_entry(max_value_len: usize) -> usize {
+    entry_bytes(longest_key(max_value_len), max_value_len, 2)
+}
+
+const fn longest_key(max_value_len: usize) -> usize {
+    if max_value_len < MAX_KEY_LEN { max_value_len } else { MAX_KEY_LEN }
+}
+
+impl Geometry {
+    /// The geometry of a new file.
+    pub fn plan(request: &Request) -> Result<Self, OpenError> {
+        let capacity = request.capacity;
+        if capacity < MIN_CAPACITY {
+            return Err(OpenError::CapacityTooSmall { given: capacity, min: MIN_CAPACITY });
+        }
+        if capacity > MAX_CAPACITY {
+            return Err(OpenError::CapacityTooLarge { given: capacity, max: MAX_CAPACITY });
+        }
+        let capacity = capacity / 4096 * 4096;
+        let max_value_len = plan_value_len(capacity, request.max_value_len)?;
+        let entry_size = plan_entry_size(capacity, request.expected_entry_size)?;
+        let max_entries = plan_max_entries(request.max_entries)?;
+        let lines = plan_lines(capacity, request.max_processes)?;
+        let (buckets, ghosts) = plan_index(capacity, entry_size, request.expected_entry_size.is_some(), max_entries);
+        let mut geometry = Self {
+            capacity,
+            segments: 1,
+            segment_bytes: 64,
+            buckets,
+            ghost_sets: ghosts.div_ceil(GHOSTS as u64).max(1),
+            lines,
+            max_value_len,
+            max_entries,
+            expected_entry_size: entry_size,
+        };
+        // The tables have room for 256 segments, whatever their number turns out to be: it changes a few hundred bytes.
+        geometry.segments = 256;
+        let log_bytes = capacity - geometry.offsets().log_at as u64;
+        let least = (capacity / 256).max(longest_entry(max_value_len as usize) as u64).next_multiple_of(64);
+        geometry.segments = (log_bytes / least).min(256);
+        if geometry.segments < 4 {
+            return Err(OpenError::CapacityTooSmall { given: request.capacity, min: least * 4 + (capacity - log_bytes) });
+        }
+        let log_bytes = capacity - geometry.offsets().log_at as u64;
+        geometry.segment_bytes = (log_bytes / geometry.segments / 64 * 64).min((crate::protocol::MAX_UNITS * UNIT) as u64);
+        Ok(geometry)
+    }
+
+    fn offsets(&self) -> Layout {
+        let align = |at: u64| at.next_multiple_of(128);
+        let registry_at = HEADER_BYTES as u64;
+        let generations_at = align(registry_at + self.lines * LINE_BYTES as u64);
+        let segment_table_at = align(generations_at + self.segments * 8);
+        let index_at = align(segment_table_at + self.segments * SEGMENT_LINE_BYTES as u64);
+        let stamps_at = align(index_at + self.buckets * BUCKET_BYTES as u64);
+        let stamps = if self.is_exact_lru() { self.buckets * BUCKET_BYTES as u64 } else { 0 };
+        let ghosts_at = align(stamps_at + stamps);
+        let log_at = align(ghosts_at + self.ghost_sets * GHOST_SET_BYTES as u64);
+        let total = log_at + self.segments * self.segment_bytes;
+        Layout {
+            geometry: *self,
+            segments: self.segments as usize,
+            segment_bytes: self.segment_bytes as usize,
+            segment_units: self.segment_bytes as usize / UNIT,
+            buckets: self.buckets as usize,
+            ghost_sets: self.ghost_sets as usize,
+            lines: self.lines as usize,
+            max_key_len: longest_key(self.max_value_len as usize),
+            max_value_len: self.max_value_len as usize,
+            registry_at: registry_at as usize,
+            generations_at: generations_at as usize,
+            segment_table_at: segment_table_at as usize,
+            index_at: index_at as usize,
+            stamps_at: stamps_at as usize,
+            ghosts_at: ghosts_at as usize,
+            log_at: log_at as usize,
+            total: total as usize,
+        }
+    }
+
+    /// Whether each slot has a use stamp beside it.
+    pub fn is_exact_lru(&self) -> bool {
+        (1..=MAX_EXACT_LRU).contains(&self.max_entries)
+    }
+
+    /// All offsets, or what is wrong with these numbers: they may come from a rotten header.
+    pub fn layout(&self) -> Result<Layout, &'static str> {
+        let within = |value: u64, least: u64, most: u64| (least..=most).contains(&value);
+        if !within(self.capacity, 1, MAX_CAPACITY) {
+            return Err("the capacity is out of range");
+        }
+        if !within(self.segments, 1, 256) || !within(self.lines, 1, u64::from(MAX_PROCESSES)) {
+            return Err("the number of segments or of registry lines is out of range");
+        }
+        if !within(self.segment_bytes, 64, (crate::protocol::MAX_UNITS * UNIT) as u64) || !self.segment_bytes.is_multiple_of(64) {
+            return Err("the size of a segment is out of range");
+        }
+        if !within(self.buckets, 1, self.capacity / 8) || !within(self.ghost_sets, 1, self.capacity / 8) {
+            return Err("the size of the index is out of range");
+        }
+        if !within(self.max_value_len, 1, MAX_CAPACITY) || longest_entry(self.max_value_len as usize) as u64 > self.segment_bytes
+        {
+            return Err("the longest entry does not fit a segment");
+        }
+        let layout = self.offsets();
+        if layout.total as u64 > self.capacity {
+            return Err("the parts do not fit the file");
+        }
+        Ok(layout)
+    }
+}
+
+fn invalid(option: &'static str, given: impl ToString, allowed: String) -> OpenError {
+    OpenError::InvalidOption { option, given: given.to_string(), allowed }
+}
+
+fn plan_value_len(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError> {
+    let most = capacity / 16;
+    match asked {
+        None => Ok(capacity / 64),
+        Some(len) if len >= 1 && len as u64 <= most => Ok(len as u64),
+        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes, which is 1/16 of the capacity"))),
+    }
+}
+
+fn plan_entry_size(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError> {
+    let most = capacity / 16;
+    match asked {
+        None => Ok(DEFAULT_ENTRY_SIZE as u64),
+        Some(size) if size >= 32 && size as u64 <= most => Ok(size as u64),
+        Some(size) => Err(invalid("expected_entry_size", size, format!("32 to {most} bytes, header included"))),
+    }
+}
+
+fn plan_max_entries(asked: Option<u64>) -> Result<u64, OpenError> {
+    match asked {
+        None => Ok(0),
+        Some(count @ 1..=0xffff_ffff) => Ok(count),
+        Some(count) => Err(invalid("max_entries", count, "1 to 4294967295; leave it out for no bound".into())),
+    }
+}
+
+/// The registry never takes more than 2 % of the file.
+fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
+    let most = (capacity / 50 / LINE_BYTES as u64).min(u64::from(MAX_PROCESSES));
+    match asked {
+        None => Ok((capacity >> 16).clamp(64, 4096).min(most)),
+        Some(count) if count >= 1 && u64::from(count) <= most => Ok(u64::from(count)),
+        Some(count) => Err(invalid("max_processes", count, format!("1 to {most} at this capacity"))),
+    }
+}
+
+/// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with `max_entries` of them, since there a full line
+/// would evict before the bound is reached.
+fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: u64) -> (u64, u64) {
+    let slots = SLOTS as u64;
+    let by_size = (capacity * 5).div_ceil(entry_size * 3).div_ceil(slots);
+    let ghosts = capacity.div_ceil(entry_size);
+    if max_entries == 0 {
+        return (by_size, ghosts);
+    }
+    if max_entries <= MAX_EXACT_LRU {
+        return ((max_entries * 4).next_power_of_two().max(16), max_entries);
+    }
+    let most = if size_is_known { by_size * 2 } else { (capacity / 8 / 64).max(by_size) };
+    ((max_entries * 5).div_ceil(slots * 2).min(most), max_entries.min(ghosts.max(capacity / 256)))
+}
+
+/// A number that changes whenever the meaning of any byte of the file changes: the FNV-1a hash of all sizes and offsets.
+pub const FINGERPRINT: u64 = {
+    let facts = [
+        HEADER_BYTES,
+        LINE_BYTES,
+        SEGMENT_LINE_BYTES,
+        BUCKET_BYTES,
+        GHOST_SET_BYTES,
+        UNIT,
+        SLOTS,
+        GHOSTS,
+        PINS,
+        COUNTERS,
+        header::ERA,
+        header::CLOCK_BASE,
+        header::BOOT_ID,
+        header::COUNT,
+        header::COUNT_MAIN,
+        header::USE_CLOCK,
+        header::INCARNATIONS,
+        header::STAMP_BLOCKS,
+        header::LINES_USED,
+        header::POLICY_SHARE,
+        header::POLICY_EVICTED,
+        header::PRESSURE,
+        header::BIRTHS,
+        header::MOVE_CREDIT,
+        line::INCARNATION,
+        line::PID,
+        line::START_TIME,
+        line::PID_NAMESPACE,
+        line::COUNTING,
+        line::PINS,
+        line::COUNTERS,
+        segment::STATE,
+        segment::TAIL,
+        segment::HAND,
+        segment::BIRTH,
+        segment::LIVE,
+        segment::COUNT,
+        crate::protocol::GENERATION_BITS as usize,
+        crate::protocol::TAG_BITS as usize,
+        crate::protocol::INCARNATION_BITS as usize,
+        entry_bytes(1, 0, 2),
+    ];
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut at = 0;
+    while at < facts.len() {
+        hash = (hash ^ facts[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+};
+
+const _: () = assert!(line::PINS + PINS * 8 <= line::COUNTERS && line::COUNTERS + COUNTERS * 8 == LINE_BYTES);
+const _: () = assert!(cfg!(shmemo_model) || (BUCKET_BYTES == 64 && GHOST_SET_BYTES == 64));
+const _: () = assert!(header::MOVE_CREDIT + 8 <= HEADER_BYTES && segment::COUNT + 8 <= SEGMENT_LINE_BYTES);
+
+impl Layout {
+    /// The word of generation of a segment.
+    #[inline]
+    pub fn generation_at(&self, segment: usize) -> usize {
+        self.generations_at + segment * 8
+    }
+
+    /// A word (see [`segment`]) of the line of a segment.
+    #[inline]
+    pub fn segment_at(&self, segment: usize, field: usize) -> usize {
+        self.segment_table_at + segment * SEGMENT_LINE_BYTES + field
+    }
+
+    /// A word (see [`line`]) of a registry line.
+    #[inline]
+    pub fn line_at(&self, line: usize, field: usize) -> usize {
+        self.registry_at + line * LINE_BYTES + field
+    }
+
+    /// A slot of a bucket.
+    #[inline]
+    pub fn slot_at(&self, bucket: usize, slot: usize) -> usize {
+        self.index_at + bucket * BUCKET_BYTES + slot * 8
+    }
+
+    /// The use stamp beside the slot at `slot_at`.
+    #[inline]
+    pub fn stamp_at(&self, slot_at: usize) -> usize {
+        slot_at - self.index_at + self.stamps_at
+    }
+
+    /// A ghost of a set.
+    #[inline]
+    pub fn ghost_at(&self, set: usize, ghost: usize) -> usize {
+        self.ghosts_at + set * GHOST_SET_BYTES + ghost * 4
+    }
+
+    /// A unit of a segment.
+    #[inline]
+    pub fn unit_at(&self, segment: usize, unit: usize) -> usize {
+        self.log_at + segment * self.segment_bytes + unit * UNIT
+    }
+
+    /// The bucket of a key, by the upper half of its hash (Lemire's multiply and shift).
+    #[inline]
+    pub fn bucket_of(&self, hash32: u32) -> usize {
+        ((u64::from(hash32) * self.buckets as u64) >> 32) as usize
+    }
+
+    /// The set of ghosts of a key.
+    #[inline]
+    pub fn ghost_set_of(&self, hash32: u32) -> usize {
+        ((u64::from(hash32) * self.ghost_sets as u64) >> 32) as usize
+    }
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! The mapped file.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::{Extent, SharedHalf, SharedWord, copy, fault_point};
+use crate::protocol::Memory;
+
+/// A shared, writable mapping of the start of a file. Children inherit it; core dumps leave it out.
+///
+/// Whoever shortens the file meanwhile makes the next access beyond its new end a SIGBUS.
+#[derive(Debug)]
+pub struct MappedMemory {
+    /// Where the mapping starts: page-aligned and valid for the extent as long as `_map` lives.
+    base: *mut u8,
+    /// How far it goes.
+    extent: Extent,
+    /// Unmaps when dropped.
+    _map: MmapRaw,
+}
+
+// SAFETY: the mapping belongs to no thread, and its bytes are only used as atomics or by copies that allow for races (I2).
+unsafe impl Send for MappedMemory {}
+// SAFETY: as above: no method gives a plain reference to the bytes (I2).
+unsafe impl Sync for MappedMemory {}
+
+impl MappedMemory {
+    /// Maps the first `len` bytes of `file`, a positive multiple of 8. With `prefault` all pages are allocated and mapped at once, so
+    /// that a lack of memory is an error here and not a signal later.
+    pub fn map(file: &File, len: usize, prefault: bool) -> io::Result<Self> {
+        let Some(extent) = Extent::new(len) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the length to map is no positive multiple of 8"));
+        };
+        if file.metadata()?.len() < len as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the length to map"));
+        }
+        let map = MmapOptions::new().len(len).map_raw(file)?;
+        // A core dump with the cache in it is a nuisance, not an error.
+        let _ = map.advise(Advice::DontDump);
+        let memory = Self { base: map.as_mut_ptr(), extent, _map: map };
+        if prefault {
+            memory.prefault()?;
+        }
+        Ok(memory)
+    }
+
+    /// Length in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "never empty")]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.extent.len()
+    }
+
+    /// Allocates and maps every page.
+    fn prefault(&self) -> io::Result<()> {
+        match self._map.advise(Advice::PopulateWrite) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                // Linux before 5.14.
+                self.touch();
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Writes to every page, but changes nothing, whatever others do meanwhile.
+    pub(super) fn touch(&self) {
+        for at in (0..self.len()).step_by(4096) {
+            // SAFETY: `at` is a multiple of 8 below the length, which is another (I1); used as an atomic (I2).
+            let word = unsafe { &*self.base.add(at).cast::<AtomicU64>() };
+            // Adding zero would not do: the compiler makes a mere load of it.
+            let _ = word.compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Where the payload of `len` bytes at `at` starts, after the check that it is inside, padding included (I1).
+    #[inline]
+    fn payload(&self, at: usize, len: usize) -> *mut u8 {
+        self.extent.check_payload(at, len);
+        // SAFETY: `at` is at most the mapping's length, by the check above (I1).
+        unsafe { self.base.add(at) }
+    }
+}
+
+impl Memory for MappedMemory {
+    type Word = SharedWord;
+    type Half = SharedHalf;
+
+    #[inline]
+    fn word(&self, at: usize) -> &SharedWord {
+        self.extent.check_word(at);
+        // SAFETY: eight aligned bytes inside the mapping by the check above (I1), which lives as long as `self`; the type is a
+        // transparent atomic for which any bits are valid (I2).
+        unsafe { &*self.base.add(at).cast() }
+    }
+
+    #[inline]
+    fn half(&self, at: usize) -> &SharedHalf {
+        self.extent.check_half(at);
+        // SAFETY: four aligned bytes inside the mapping by the check above (I1), which lives as long as `self`; the type is a
+        // transparent atomic for which any bits are valid (I2).
+        unsafe { &*self.base.add(at).cast() }
+    }
+
+    #[inline]
+    fn fence(&self, order: Ordering) {
+        super::fence(order);
+    }
+
+    #[inline]
+    fn pause(&self, attempt: u32) {
+        super::pause(attempt);
+    }
+
+    #[inline]
+    fn prefetch(&self, at: usize) {
+        if at <= self.extent.last_word {
+            // SAFETY: inside the mapping by the comparison (I1); nothing is read as far as the language knows (I2).
+            unsafe { copy::prefetch(self.base.add(at)) }
+        }
+    }
+
+    #[inline]
+    fn read_payload(&self, at: usize, len: usize, out: &mut Vec<u8>) {
+        let from = self.payload(at, len);
+        out.reserve(len);
+        let old_len = out.len();
+        // SAFETY: `len` bytes from the word-aligned `from`, padding included, are inside the mapping (I1) and copied as relaxed
+        // accesses (I2); there is room for `len` more bytes behind `old_len`, which are initialized when the length grows.
+        unsafe {
+            copy::copy_from_shared(from, out.as_mut_ptr().add(old_len), len);
+            out.set_len(old_len + len);
+        }
+    }
+
+    #[inline]
+    fn write_payload(&self, at: usize, bytes: &[u8]) {
+        fault_point();
+        let to = self.payload(at, bytes.len());
+        // SAFETY: the bytes from the word-aligned `to`, padding included, are inside the mapping (I1) and written as relaxed
+        // accesses (I2).
+        unsafe { copy::copy_to_shared(bytes, to) }
+    }
+
+    #[inline]
+    fn payload_equals(&self, at: usize, bytes: &[u8]) -> bool {
+        let from = self.payload(at, bytes.len());
+        // SAFETY: the bytes from the word-aligned `from`, padding included, are inside the mapping (I1) and read as relaxed
+        // words (I2).
+        unsafe { copy::equals_shared(from, bytes) }
+    }
+
+    #[inline]
+    fn copy_payload(&self, from: usize, to: usize, len: usize) {
+        fault_point();
+        assert!(len.is_multiple_of(8), "a copy within the memory is of whole words");
+        let (source, target) = (self.payload(from, len), self.payload(to, len));
+        // SAFETY: both ranges are word-aligned, of whole words and inside the mapping (I1), and copied as relaxed accesses (I2).
+        unsafe { copy::copy_within_shared(source, target, len) }
+    }
+}

@@ -1,0 +1,373 @@
+//! Making a new file that appears under its name only when it is complete.
+//!
+//! One process creates at a time: creators of a path queue on a lock that the kernel drops when its holder dies, so that
+//! twenty of them never need the space of two. The file has no name until it is whole, or, where the file system cannot do
+//! that, a temporary one that the next creator removes. All its space is allocated before it gets its name.
+
+use std::ffi::{CString, OsString};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::file::{self, FileOptions, OpenedFile};
+use super::{filesystem, fork, lock, retry, space};
+use crate::error::OpenError;
+
+/// The right to create the file of one path. Dropping it removes the lock file.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct CreationLock {
+    path: PathBuf,
+    held: Arc<Held>,
+}
+
+/// The descriptor that holds the lock. A child that is forked meanwhile closes its copy, which would keep the lock after the
+/// parent's death.
+#[derive(Debug)]
+struct Held {
+    descriptor: AtomicI32,
+    device: u64,
+    inode: u64,
+}
+
+impl fork::ForkHandler for Held {
+    fn prepare(&self) {}
+    fn in_parent(&self) {}
+    fn in_child(&self) {
+        // Relaxed: the child has one thread.
+        let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
+        if fork::same_file(descriptor, self.device, self.inode) {
+            // SAFETY: the number is that of the lock file, which nothing else in the child uses.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+impl Drop for CreationLock {
+    fn drop(&mut self) {
+        // Relaxed: only a child's handler writes it otherwise, and that is another process.
+        let descriptor = self.held.descriptor.swap(-1, Ordering::Relaxed);
+        if !fork::same_file(descriptor, self.held.device, self.held.inode) {
+            return;
+        }
+        // Removed while it is held, so that whoever gets the lock next sees that the path names it no more. A failure leaves
+        // an empty file, which the next creator takes.
+        if file::is_same_file(&self.path, self.held.device, self.held.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+        // SAFETY: the descriptor is this lock's own, is open, and is closed only below.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        // Given up by name, as a child that ran no fork handler may have a copy of the descriptor.
+        let _ = lock::unlock(borrowed, 0, 0);
+        // SAFETY: the descriptor is this lock's own, and nothing uses it after.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
+/// Waits for the right to create the file of this path. The lock is on `PATH.lock`, which exists only meanwhile. Whoever has
+/// it looks first whether the file is there by now.
+pub(crate) fn lock_creation(path: &Path, options: &FileOptions) -> Result<CreationLock, OpenError> {
+    check_directory(path, options)?;
+    let lock_path = sibling(path, ".lock")?;
+    loop {
+        let file = open_lock_file(&lock_path, options)?;
+        lock::lock_wait(file.as_fd(), 0, 0, lock::Kind::Exclusive)
+            .map_err(|source| lock::open_error("lock the file", &lock_path, source))?;
+        let metadata = file.metadata().map_err(|source| OpenError::io("look at the file", &lock_path, source))?;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        // The creator before this one may have removed it.
+        if !file::is_same_file(&lock_path, device, inode) {
+            continue;
+        }
+        let held = Arc::new(Held { descriptor: AtomicI32::new(file.into_raw_fd()), device, inode });
+        let creation = CreationLock { path: lock_path, held };
+        let handler: Arc<dyn fork::ForkHandler> = creation.held.clone();
+        fork::register(&handler).map_err(|source| OpenError::io("prepare for forks", path, source))?;
+        return Ok(creation);
+    }
+}
+
+fn open_lock_file(lock_path: &Path, options: &FileOptions) -> Result<File, OpenError> {
+    if let Ok(metadata) = fs::symlink_metadata(lock_path) {
+        file::check_regular(lock_path, metadata.file_type())?;
+    }
+    // Other users that the mode trusts may create the file too, and must then be able to take the lock.
+    let mode = 0o600 | (options.mode & 0o066);
+    let open = |create| {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(create)
+            .mode(mode)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(lock_path)
+    };
+    // Two steps, as some systems refuse O_CREAT for a file of another user that is there (`fs.protected_regular`).
+    let file = loop {
+        let opened = match open(false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => open(true),
+            other => other,
+        };
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => break other.map_err(|source| OpenError::io("open the lock file for creators", lock_path, source))?,
+        }
+    };
+    let metadata = file.metadata().map_err(|source| OpenError::io("look at the file", lock_path, source))?;
+    file::check_regular(lock_path, metadata.file_type())?;
+    file::check_writers(lock_path, metadata.uid(), metadata.mode(), file::effective_user(), mode)?;
+    if metadata.len() != 0 {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is somebody's file, as it is not empty: move it away");
+        return Err(OpenError::Io { what: "use the lock file for creators", path: Some(lock_path.to_owned()), source });
+    }
+    // The umask may have taken rights away. A failure means that the file is another user's, who has seen to it.
+    if metadata.mode() & 0o777 != mode {
+        let _ = file.set_permissions(Permissions::from_mode(mode));
+    }
+    Ok(file)
+}
+
+/// Creates the file of a path. `init` writes what must be in it from the first moment; it may be called twice, each time for
+/// an empty file. On any failure nothing is left behind, and the path names what it named before.
+pub(crate) fn create_file(
+    _held: &CreationLock,
+    path: &Path,
+    options: &FileOptions,
+    len: u64,
+    replace: bool,
+    init: &mut dyn FnMut(&File) -> io::Result<()>,
+) -> Result<OpenedFile, OpenError> {
+    let temporary = sibling(path, ".shmemo-tmp")?;
+    // A creator that was killed may have left one. Nobody else uses it while the lock is held.
+    remove_stale(&temporary)?;
+    if let Some(file) = open_unnamed(path)? {
+        let opened = fill(file, path, options, len, init)?;
+        match publish_unnamed(&opened.file, path, &temporary, replace)? {
+            Published::Yes => return Ok(opened),
+            Published::NotPossible => drop(opened),
+        }
+    }
+    create_named(path, &temporary, options, len, replace, init)
+}
+
+/// The same by a temporary name.
+fn create_named(
+    path: &Path,
+    temporary: &Path,
+    options: &FileOptions,
+    len: u64,
+    replace: bool,
+    init: &mut dyn FnMut(&File) -> io::Result<()>,
+) -> Result<OpenedFile, OpenError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+        .open(temporary)
+        .map_err(|source| OpenError::io("create a temporary file", temporary, source))?;
+    let opened = fill(file, path, options, len, init).and_then(|opened| {
+        let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+        rename(temporary, path, flags).map_err(|source| unpublished(path, source)).map(|()| opened)
+    });
+    opened.inspect_err(|_| {
+        let _ = fs::remove_file(temporary);
+    })
+}
+
+/// Checks the room, allocates all space, sets the mode, and lets `init` write.
+fn fill(
+    file: File,
+    path: &Path,
+    options: &FileOptions,
+    len: u64,
+    init: &mut dyn FnMut(&File) -> io::Result<()>,
+) -> Result<OpenedFile, OpenError> {
+    let kind = filesystem::check(file.as_fd(), path, options.allow_unknown_filesystem)?;
+    allocate(&file, path, kind.memory, len)?;
+    // Whatever the umask is.
+    file.set_permissions(Permissions::from_mode(options.mode & 0o777))
+        .map_err(|source| OpenError::io("set the mode of the new file", path, source))?;
+    init(&file).map_err(|source| OpenError::io("write the new file", path, source))?;
+    if !kind.memory {
+        // So that a loss of power leaves no file that is named and empty.
+        file.sync_data().map_err(|source| OpenError::io("write the new file", path, source))?;
+    }
+    OpenedFile::new(file, path, kind.memory)
+}
+
+/// Allocates all space of an empty file, after a look at whether there is enough.
+pub(super) fn allocate(file: &File, path: &Path, memory: bool, len: u64) -> Result<(), OpenError> {
+    check_size_limit(path, len)?;
+    space::check_room(file.as_fd(), path, memory, len)?;
+    // In pieces: on tmpfs a call that a signal interrupts gives up all that it had allocated, and a profiler sends signals
+    // faster than a large file is allocated.
+    const LEAST: u64 = 1 << 20;
+    let mut piece = 64 << 20;
+    let mut done = 0;
+    while done < len {
+        let count = piece.min(len - done);
+        // SAFETY: the descriptor is open; no memory is passed. Both numbers are below 2^63, since `len` is under the limit.
+        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, done as libc::off_t, count as libc::off_t) };
+        if result == 0 {
+            done += count;
+            continue;
+        }
+        let source = io::Error::last_os_error();
+        match source.raw_os_error() {
+            Some(libc::EINTR) => piece = (piece / 2).max(LEAST),
+            Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM) => {
+                let available = filesystem::available_bytes(file.as_fd()).unwrap_or(0).saturating_add(done).min(len - 1);
+                return Err(OpenError::NoSpace { path: path.to_owned(), needed: len, available });
+            }
+            Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
+                let magic = filesystem::magic(file.as_fd()).unwrap_or(0);
+                return Err(OpenError::UnsupportedFilesystem { path: path.to_owned(), magic, name: filesystem::name(magic) });
+            }
+            _ => return Err(OpenError::io("allocate the space of the file", path, source)),
+        }
+    }
+    Ok(())
+}
+
+/// Past the limit on file sizes (`ulimit -f`) the kernel sends SIGXFSZ, which kills; so it is asked first.
+fn check_size_limit(path: &Path, len: u64) -> Result<(), OpenError> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to an `rlimit` that lives across the call.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
+    let most = if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { i64::MAX as u64 };
+    if len <= most {
+        return Ok(());
+    }
+    let text = format!("{len} bytes are needed, and this process may make files of {most} (ulimit -f)");
+    let source = io::Error::new(io::ErrorKind::FileTooLarge, text);
+    Err(OpenError::Io { what: "allocate the space of the file", path: Some(path.to_owned()), source })
+}
+
+/// A file without a name in the directory of `path`. `None`: this kernel or file system has none.
+fn open_unnamed(path: &Path) -> Result<Option<File>, OpenError> {
+    let directory = parent(path);
+    let opened =
+        OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_TMPFILE).open(directory);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL)) => {
+            Ok(None)
+        }
+        Err(source) => Err(OpenError::io("create a file in the directory", directory, source)),
+    }
+}
+
+enum Published {
+    Yes,
+    /// A file without a name cannot be given one here.
+    NotPossible,
+}
+
+fn publish_unnamed(file: &File, path: &Path, temporary: &Path, replace: bool) -> Result<Published, OpenError> {
+    let name = if replace { temporary } else { path };
+    match link(file, name) {
+        Ok(()) if replace => rename(temporary, path, 0).map(|()| Published::Yes).map_err(|source| {
+            let _ = fs::remove_file(temporary);
+            unpublished(path, source)
+        }),
+        Ok(()) => Ok(Published::Yes),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(unpublished(path, error)),
+        Err(_) => Ok(Published::NotPossible),
+    }
+}
+
+/// Gives a name to a file that has none. It fails if the name is taken.
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    let name = c_path(name)?;
+    let link_from = |from: &Path, flags| {
+        let from = c_path(from)?;
+        // SAFETY: both pointers are to strings that end with a zero and live across the call.
+        retry(|| unsafe { libc::linkat(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, name.as_ptr(), flags) }).map(drop)
+    };
+    let mut result = Err(io::Error::from_raw_os_error(libc::ENOENT));
+    for from in file::descriptor_links(file) {
+        result = link_from(&from, libc::AT_SYMLINK_FOLLOW);
+        if !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return result;
+        }
+    }
+    // Without /proc: allowed to a privileged process, and from 6.10 to whoever opened the file.
+    // SAFETY: the descriptor is open; both pointers are to strings that end with a zero and live across the call.
+    let by_descriptor =
+        retry(|| unsafe { libc::linkat(file.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, name.as_ptr(), libc::AT_EMPTY_PATH) });
+    by_descriptor.map(drop).or(result)
+}
+
+fn rename(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
+    let (old, new) = (c_path(from)?, c_path(to)?);
+    // SAFETY: both pointers are to strings that end with a zero and live across the call. (By number, since not every C
+    // library has a function for it.)
+    let renamed = retry(|| unsafe {
+        libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, old.as_ptr(), libc::AT_FDCWD, new.as_ptr(), flags)
+    });
+    match renamed {
+        Err(error) if flags != 0 && matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => other.map(drop),
+    }
+}
+
+fn unpublished(path: &Path, source: io::Error) -> OpenError {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => OpenError::AlreadyExists { path: path.to_owned() },
+        _ => OpenError::io("give the new file its name", path, source),
+    }
+}
+
+fn remove_stale(temporary: &Path) -> Result<(), OpenError> {
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(OpenError::io("remove what a killed creator left", temporary, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says early, before a lock file is made, that a directory is missing or on a file system that is refused.
+fn check_directory(path: &Path, options: &FileOptions) -> Result<(), OpenError> {
+    let directory = parent(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_DIRECTORY | libc::O_PATH)
+        .open(directory)
+        .map_err(|source| OpenError::io("open the directory for the new file: it must exist", directory, source))?;
+    filesystem::check(opened.as_fd(), directory, options.allow_unknown_filesystem).map(drop)
+}
+
+/// The directory that a path lies in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The path with something added to its last name.
+fn sibling(path: &Path, suffix: &str) -> Result<PathBuf, OpenError> {
+    let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
+    let mut name = name.map(OsString::from).ok_or_else(|| {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it does not end with the name of a file");
+        OpenError::Io { what: "use the path", path: Some(path.to_owned()), source }
+    })?;
+    name.push(suffix);
+    Ok(path.with_file_name(name))
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+#[path = "tests/create.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! Forks of all kinds. Each test runs in a child, since the forks of other tests run the same handlers.
+
+use super::*;
+use crate::os::tests::{bare_fork, in_child};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+/// Counts its calls as digits: prepare 1, parent 10, child 100.
+#[derive(Default)]
+struct Counter(AtomicU32);
+
+impl Counter {
+    fn calls(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ForkHandler for Counter {
+    fn prepare(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn in_parent(&self) {
+        self.0.fetch_add(10, Ordering::Relaxed);
+    }
+    fn in_child(&self) {
+        self.0.fetch_add(100, Ordering::Relaxed);
+    }
+}
+
+fn registered<H: ForkHandler + 'static>(handler: H) -> Arc<H> {
+    let handler = Arc::new(handler);
+    let dynamic: Arc<dyn ForkHandler> = handler.clone();
+    register(&dynamic).unwrap();
+    handler
+}
+
+#[test]
+fn handlers_run_once_on_each_side_until_they_are_dropped() {
+    let child = in_child(|| {
+        let counter = registered(Counter::default());
+        let inner = in_child(|| counter.calls() == 101 && in_child(|| counter.calls() == 202).success()).success();
+        let good = inner && counter.calls() == 11;
+        let weak = Arc::downgrade(&counter);
+        drop(counter);
+        good && in_child(|| true).success() && weak.upgrade().is_none()
+    });
+    child.expect_success();
+}
+
+#[test]
+fn a_bare_clone_runs_no_handler_and_may_register() {
+    let child = in_child(|| {
+        let counter = registered(Counter::default());
+        // Held at the moment of the clone: the child must not find it so.
+        let guard = registry().unwrap().page.lock(0).lock();
+        let inner = bare_fork(|| counter.calls() == 0 && registry().unwrap().page.lock(0).try_lock().is_some()).success();
+        drop(guard);
+        // This process has one thread, so its bare child may do what it likes.
+        inner && bare_fork(|| registered(Counter::default()).calls() == 0).success()
+    });
+    child.expect_success();
+}
+
+#[test]
+fn handlers_run_in_order() {
+    struct Named(char, Arc<Mutex<String>>);
+    impl ForkHandler for Named {
+        fn prepare(&self) {
+            self.1.lock().unwrap().push(self.0);
+        }
+        fn in_parent(&self) {
+            self.1.lock().unwrap().push(self.0.to_ascii_uppercase());
+        }
+        fn in_child(&self) {}
+    }
+    let child = in_child(|| {
+        let log = Arc::new(Mutex::new(String::new()));
+        let _handlers = ['a', 'b', 'c'].map(|name| registered(Named(name, log.clone())));
+        in_child(|| true).success() && *log.lock().unwrap() == "cbaABC"
+    });
+    child.expect_success();
+}
+
+#[test]
+fn forks_of_many_threads_do_not_mix() {
+    #[derive(Default)]
+    struct Alone(AtomicBool, AtomicBool);
+    impl ForkHandler for Alone {
+        fn prepare(&self) {
+            if self.0.swap(true, Ordering::Relaxed) {
+                self.1.store(true, Ordering::Relaxed);
+            }
+        }
+        fn in_parent(&self) {
+            self.0.store(false, Ordering::Relaxed);
+        }
+        fn in_child(&self) {
+            self.0.store(false, Ordering::Relaxed);
+        }
+    }
+    let child = in_child(|| {
+        let alone = registered(Alone::default());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        in_child(|| !alone.0.load(Ordering::Relaxed)).expect_success();
+                        drop(registered(Counter::default()));
+                    }
+                });
+            }
+        });
+        !alone.1.load(Ordering::Relaxed)
+    });
+    child.expect_success();
+}
+
+/// Does in its handlers what one should not.
+#[derive(Default)]
+struct Restless {
+    busy: AtomicBool,
+    made: Mutex<Vec<Arc<Counter>>>,
+}
+
+impl Restless {
+    fn act(&self) {
+        if !self.busy.swap(true, Ordering::Relaxed) {
+            in_child(|| true).expect_success();
+            self.made.lock().unwrap().push(registered(Counter::default()));
+            self.busy.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ForkHandler for Restless {
+    fn prepare(&self) {
+        self.act();
+    }
+    fn in_parent(&self) {
+        self.act();
+    }
+    fn in_child(&self) {
+        self.act();
+    }
+}
+
+#[test]
+fn a_handler_may_fork_and_register() {
+    let child = in_child(|| {
+        let restless = registered(Restless::default());
+        let inner = in_child(|| restless.made.lock().unwrap().len() == 2).success();
+        let made = std::mem::take(&mut *restless.made.lock().unwrap());
+        drop(restless);
+        // What was registered within a handler is called from the next fork on.
+        inner && made.len() == 2 && in_child(|| made.iter().all(|counter| counter.calls() == 101)).success()
+    });
+    child.expect_success();
+}
+
+#[test]
+fn the_last_reference_may_go_within_a_handler() {
+    struct Fading {
+        own: Mutex<Option<Arc<Fading>>>,
+        next: Mutex<Option<Arc<Counter>>>,
+    }
+    impl ForkHandler for Fading {
+        fn prepare(&self) {
+            self.own.lock().unwrap().take();
+        }
+        fn in_parent(&self) {}
+        fn in_child(&self) {}
+    }
+    impl Drop for Fading {
+        fn drop(&mut self) {
+            // May lock, as the fork is over by now.
+            *self.next.lock().unwrap() = Some(registered(Counter::default()));
+        }
+    }
+    let child = in_child(|| {
+        let fading = registered(Fading { own: Mutex::new(None), next: Mutex::new(None) });
+        *fading.own.lock().unwrap() = Some(fading.clone());
+        let weak = Arc::downgrade(&fading);
+        drop(fading);
+        in_child(|| weak.upgrade().is_none()).success() && weak.upgrade().is_none()
+    });
+    child.expect_success();
+}
+
+#[test]
+fn a_failed_fork_gives_the_lock_back() {
+    let child = in_child(|| {
+        let counter = registered(Counter::default());
+        prepare();
+        in_parent();
+        counter.calls() == 11 && in_child(|| counter.calls() == 112).success()
+    });
+    child.expect_success();
+}
+
+#[test]
+fn a_descriptor_is_known_by_its_file() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::File::open("/").unwrap();
+    let metadata = file.metadata().unwrap();
+    assert!(same_file(file.as_raw_fd(), metadata.dev(), metadata.ino()));
+    assert!(!same_file(file.as_raw_fd(), metadata.dev(), metadata.ino() + 1));
+    assert!(!same_file(-1, metadata.dev(), metadata.ino()));
+}

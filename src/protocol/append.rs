@@ -1,0 +1,198 @@
+//! The log: claim a segment, append, give it back. All within one operation; nothing is held between operations.
+//!
+//! Order of a write (R1): claim; fence; bytes; tail; tally; slot; release. So every word that points into a segment points below its tail,
+//! and nothing is published from a segment that is not held.
+
+use core::sync::atomic::Ordering;
+
+use super::entry::{self, Content};
+use super::{Core, Key, Log, Memory, Mutant, Op, Owner, Phase, Place, SlotWord, StateWord, Word, wanted, weaken};
+use crate::layout::{header, segment};
+
+/// A segment that this operation holds.
+#[derive(Debug)]
+#[must_use = "a claim that is not released stays until its process ends"]
+pub struct Claim {
+    pub(super) segment: usize,
+    pub(super) generation: u64,
+    pub(super) tail: usize,
+    held: StateWord,
+}
+
+/// An entry that was appended and not yet published.
+#[derive(Clone, Copy, Debug)]
+pub struct Appended {
+    pub(super) word: SlotWord,
+    pub(super) units: usize,
+    pub(super) tail_before: usize,
+}
+
+impl<M: Memory> Core<M> {
+    /// Claims a segment whose state was just read. Checks what the file says of it before anything is believed.
+    pub(super) fn claim(&self, segment: usize, from: StateWord, log: Log, owner: Owner) -> Option<Claim> {
+        let held = from.transition_to_claimed(log, owner);
+        if !self.swap_state(segment, from, held) {
+            return None;
+        }
+        if from.phase() == Phase::Free {
+            let birth = self.memory.word(header::BIRTHS).fetch_add(1, Ordering::Relaxed);
+            let at = |field| self.memory.word(self.layout.segment_at(segment, field));
+            // Relaxed: the release of the state word publishes them to the next holder.
+            at(segment::HAND).store(0, Ordering::Relaxed);
+            at(segment::TAIL).store(0, Ordering::Relaxed);
+            at(segment::BIRTH).store(birth.wrapping_add(1), Ordering::Relaxed);
+        }
+        let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed);
+        let generation = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
+        // A tail beyond the end is rotten; the segment counts as full, and is sealed when it is given back.
+        let tail = (tail as usize).min(self.layout.segment_units);
+        // Release fence: pairs with the acquire fence of readers. Whoever reads a byte written from here on finds the generation that was
+        // raised before this segment became free.
+        self.memory.fence(weaken(Mutant::NoClaimFence, Ordering::Release));
+        Some(Claim { segment, generation, tail, held })
+    }
+
+    /// Gives a segment back, to OPEN or, if next to nothing more fits or `seal` says so, to SEALED. `false` means that this process had been taken for
+    /// dead meanwhile, and the segment is no longer its own.
+    pub(super) fn release(&self, claim: Claim, seal: bool) -> bool {
+        let log = claim.held.log();
+        let full = claim.tail + self.least_room() > self.layout.segment_units;
+        let to = if seal || full { StateWord::sealed(log) } else { StateWord::open(log) };
+        let from = if wanted(Mutant::ReleaseWithoutOwner) { self.state(claim.segment) } else { claim.held };
+        self.swap_state(claim.segment, from, to)
+    }
+
+    /// With less room than this left, in units, a segment is full.
+    fn least_room(&self) -> usize {
+        if cfg!(shmemo_model) { 2 } else { (self.layout.segment_units / 512).clamp(2, 64) }
+    }
+
+    /// Appends an entry to a claimed segment that has room for it, and counts it in.
+    pub(super) fn append(&self, claim: &mut Claim, key: &Key<'_>, content: &Content<'_>, era: u32, freq: u8) -> Appended {
+        let units = content.units(key.bytes.len());
+        let place = Place { segment: claim.segment, unit: claim.tail };
+        entry::write(self, place, key, content, era);
+        self.advance(claim, units, era, SlotWord::live(place, claim.generation, key.tag, freq))
+    }
+
+    /// Appends a copy of an entry as it stands, with its own era, expiry and version (R12, R16).
+    pub(super) fn append_copy(&self, claim: &mut Claim, from: &entry::Header, tag: u16, freq: u8, era: u32) -> Appended {
+        let units = from.units();
+        let place = Place { segment: claim.segment, unit: claim.tail };
+        let to = self.layout.unit_at(place.segment, place.unit);
+        self.memory.copy_payload(from.at, to, units * crate::layout::UNIT);
+        if wanted(Mutant::MoveStampsEra) {
+            self.memory.word(to + 8).store(u64::from(from.hash32) | u64::from(era) << 32, Ordering::Relaxed);
+        }
+        self.advance(claim, units, from.era, SlotWord::live(place, claim.generation, tag, freq))
+    }
+
+    fn advance(&self, claim: &mut Claim, units: usize, era: u32, word: SlotWord) -> Appended {
+        let tail_before = claim.tail;
+        claim.tail += units;
+        if !wanted(Mutant::TailAfterPublish) {
+            self.store_tail(claim);
+        }
+        self.raise_tally(claim.segment, claim.generation, era, units);
+        Appended { word, units, tail_before }
+    }
+
+    /// Release: pairs with the acquire of the sweeper's (or a recoverer's) look at the state; the bytes below the tail are there.
+    pub(super) fn store_tail(&self, claim: &Claim) {
+        self.memory.word(self.layout.segment_at(claim.segment, segment::TAIL)).store(claim.tail as u64, Ordering::Release);
+    }
+
+    /// Takes back what was appended last and never went live: nobody has a word for it.
+    pub(super) fn take_back(&self, claim: &mut Claim, appended: &Appended, era: u32) {
+        self.lower_tally(claim.segment, claim.generation, era, appended.units);
+        claim.tail = appended.tail_before;
+        self.store_tail(claim);
+    }
+}
+
+/// For whom room is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A new entry: the last free segments are left to survivors.
+    Store,
+    /// A survivor of a sweep.
+    Move,
+}
+
+impl<M: Memory> Op<'_, M> {
+    /// Claims a segment of a log with room for so many units, without sweeping: the segment of last time, any other OPEN one, or a FREE one.
+    pub(super) fn claim_room(&self, log: Log, units: usize, purpose: Purpose) -> Option<Claim> {
+        let owner = self.owner?;
+        let hint = &self.hints.open[log as usize];
+        let hinted = hint.load(Ordering::Relaxed) as usize;
+        if let Some(claim) = (hinted < self.core.layout.segments).then(|| self.claim_open(hinted, log, units, owner)).flatten() {
+            return Some(claim);
+        }
+        let claim = self.claim_any_open(log, units, owner).or_else(|| self.claim_free(log, owner, purpose))?;
+        hint.store(claim.segment as u32, Ordering::Relaxed);
+        Some(claim)
+    }
+
+    fn claim_open(&self, segment: usize, log: Log, units: usize, owner: Owner) -> Option<Claim> {
+        let core = self.core;
+        let state = core.state(segment);
+        if state != StateWord::open(log) {
+            return None;
+        }
+        let claim = core.claim(segment, state, log, owner)?;
+        let room = core.layout.segment_units - claim.tail;
+        if room >= units {
+            return Some(claim);
+        }
+        // Too little room. An entry that is large for a segment leaves the rest to smaller ones, as long as much is left.
+        let seal = units * 8 < core.layout.segment_units || room * 8 < core.layout.segment_units;
+        core.release(claim, seal);
+        None
+    }
+
+    fn claim_any_open(&self, log: Log, units: usize, owner: Owner) -> Option<Claim> {
+        let core = self.core;
+        let segments = core.layout.segments;
+        (0..segments).map(|i| (i + self.hints.lane as usize) % segments).find_map(|segment| {
+            let tail = core.load(core.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed) as usize;
+            // Not yet held, so only a guess, but it spares segments with too little room the claim.
+            if tail + units > core.layout.segment_units { None } else { self.claim_open(segment, log, units, owner) }
+        })
+    }
+
+    /// Opens a free segment. Says by a word in the header that free ones are short, so that the next sets sweep.
+    fn claim_free(&self, log: Log, owner: Owner, purpose: Purpose) -> Option<Claim> {
+        let core = self.core;
+        let kept_back = if purpose == Purpose::Move { 0 } else { core.reserve() };
+        let free: usize = core.count_free();
+        if free <= core.reserve() + 1 {
+            core.memory.word(header::PRESSURE).store(1, Ordering::Relaxed);
+        }
+        if free <= kept_back {
+            return None;
+        }
+        let start = self.hints.lane as usize;
+        let segments = core.layout.segments;
+        for i in 0..segments {
+            let segment = (start + i) % segments;
+            let state = core.state(segment);
+            if state.phase() == Phase::Free {
+                if let Some(claim) = core.claim(segment, state, log, owner) {
+                    return Some(claim);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<M: Memory> Core<M> {
+    /// Free segments that are kept for the survivors of sweeps.
+    pub(super) fn reserve(&self) -> usize {
+        usize::from(self.layout.segments > 3)
+    }
+
+    pub(super) fn count_free(&self) -> usize {
+        (0..self.layout.segments).filter(|&segment| self.state(segment).phase() == Phase::Free).count()
+    }
+}

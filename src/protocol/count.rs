@@ -1,0 +1,182 @@
+//! The number of entries, where `max_entries` bounds it: one word that all writers change, which only such caches pay for.
+//!
+//! ```text
+//!  63 .. 48 | 47 .. 32 | 31 ...... 0
+//!  era      | changes  | count
+//! ```
+//!
+//! It is raised before an entry is published and lowered after its word was taken out, so it is never too low. A process that dies in between leaves it
+//! too high, by one; a recount (`recount`) mends that. The era is part of it, so that a `clear` is one step here too: what is counted in another era
+//! begins at zero. `changes` moves with each change, so that a recount notices one that came in between.
+
+use core::sync::atomic::Ordering;
+
+use super::{Core, Found, Kind, Memory, Mutant, Op, Probe, Word};
+use crate::layout::{SLOTS, header, line};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct CountWord(u64);
+
+impl CountWord {
+    fn era(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    fn count(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn changed_to(self, era: u16, count: u32) -> Self {
+        let changes = ((self.0 >> 32) as u16).wrapping_add(1);
+        Self(u64::from(era) << 48 | u64::from(changes) << 32 | u64::from(count))
+    }
+
+    /// Whether this was counted in a later era than `era`.
+    fn is_later_than(self, era: u16) -> bool {
+        (self.era().wrapping_sub(era) as i16) > 0
+    }
+}
+
+/// What came of asking for one more entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// Counted, or not bounded at all.
+    Granted,
+    /// There are `max_entries` already.
+    Full,
+}
+
+impl<M: Memory> Op<'_, M> {
+    fn change_count(&self, change: impl Fn(u32) -> Option<u32>) -> bool {
+        let word = self.core.memory.word(header::COUNT);
+        let era = self.era as u16;
+        let mut seen = CountWord(word.load(Ordering::Acquire));
+        loop {
+            if seen.is_later_than(era) {
+                return true; // what this operation stores was cleared already, and counts for nothing
+            }
+            let Some(count) = change(if seen.era() == era { seen.count() } else { 0 }) else { return false };
+            // Acquire and release: a recount must see the slots as they were before the change that it reads.
+            match word.compare_exchange(seen.0, seen.changed_to(era, count).0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => seen = CountWord(now), // somebody else made a change: no loop without progress
+            }
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.core.layout.geometry.max_entries > 0
+    }
+
+    /// Counts one entry more, before it is published.
+    pub(super) fn reserve_entry(&self) -> Reserve {
+        let most = self.core.layout.geometry.max_entries;
+        if most == 0 || self.change_count(|count| (u64::from(count) < most).then_some(count.saturating_add(1))) {
+            Reserve::Granted
+        } else {
+            Reserve::Full
+        }
+    }
+
+    /// Gives back what `reserve_entry` granted and nothing came of.
+    pub(super) fn return_entry(&self) {
+        if self.is_counted() {
+            self.change_count(|count| Some(count.saturating_sub(1)));
+        }
+    }
+
+    /// Counts an entry out whose word this operation took out of its slot.
+    pub(super) fn count_out(&self, probe: &Probe) {
+        let place = probe.place();
+        self.core.lower_tally(place.segment, probe.generation, probe.header.era, probe.header.units());
+        if self.is_counted() && !self.is_cleared(probe.header.era) && !super::wanted(Mutant::CountNotLowered) {
+            self.change_count(|count| Some(count.saturating_sub(1)));
+        }
+    }
+
+    /// Marks that this thread changes slots and the count, for as long as the guard lives.
+    pub(super) fn counting(&self) -> Counting<'_, M> {
+        let at = self.owner.filter(|_| self.is_counted());
+        let at = at.map(|owner| self.core.layout.line_at(usize::from(owner.line), line::COUNTING));
+        if let Some(at) = at {
+            self.core.memory.word(at).fetch_add(1, Ordering::Relaxed);
+            self.core.memory.fence(Ordering::SeqCst); // pairs with the fence in `recount`: mark, then slots
+        }
+        Counting { core: self.core, at }
+    }
+}
+
+/// See [`Op::counting`].
+pub(super) struct Counting<'a, M: Memory> {
+    core: &'a Core<M>,
+    at: Option<usize>,
+}
+
+impl<M: Memory> Drop for Counting<'_, M> {
+    fn drop(&mut self) {
+        if let Some(at) = self.at {
+            // Release: the changes come before the mark goes.
+            self.core.memory.word(at).fetch_add(u64::MAX, Ordering::Release);
+        }
+    }
+}
+
+impl<M: Memory> Core<M> {
+    /// The entries that are counted now, and how many of them are in the main log, as far as tallies tell.
+    pub(super) fn counted(&self) -> [u64; 2] {
+        let era = self.era();
+        let word = CountWord(self.load(header::COUNT, Ordering::Acquire));
+        let total = if word.era() == era as u16 { u64::from(word.count()) } else { 0 };
+        // A hint that may have drifted, even below zero: what makes no sense is nothing.
+        let main = Some(self.load(header::COUNT_MAIN, Ordering::Relaxed)).filter(|&main| main <= total).unwrap_or(0);
+        [total - main, main]
+    }
+
+    /// Begins at zero for the era that `clear` has just raised.
+    pub(super) fn clear_count(&self, era: u32) {
+        let word = self.memory.word(header::COUNT);
+        let mut seen = CountWord(word.load(Ordering::Acquire));
+        while (seen.era().wrapping_sub(era as u16) as i16) < 0 {
+            let zero = seen.changed_to(era as u16, 0);
+            if word.compare_exchange(seen.0, zero.0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                self.memory.word(header::COUNT_MAIN).store(0, Ordering::Relaxed);
+            }
+            seen = CountWord(word.load(Ordering::Acquire));
+        }
+    }
+
+    /// Counts anew what a death left wrong. Does nothing if anybody is in the middle of a change, or makes one meanwhile: then the count stays too high for
+    /// a while longer. Called after a recovery.
+    pub fn recount(&self) -> bool {
+        if self.layout.geometry.max_entries == 0 {
+            return true;
+        }
+        let before = CountWord(self.load(header::COUNT, Ordering::Acquire));
+        if self.is_anybody_counting() {
+            return false;
+        }
+        let era = self.era();
+        let mut count = 0u32;
+        for bucket in 0..self.layout.buckets {
+            for slot in 0..SLOTS {
+                let at = self.layout.slot_at(bucket, slot);
+                if self.slot(at).kind() == Kind::Live
+                    && let Found::Yes(probe) = self.examine(at, None, 64, |_| {})
+                {
+                    count += u32::from(probe.header.era == era);
+                }
+            }
+        }
+        if self.is_anybody_counting() {
+            return false;
+        }
+        let word = self.memory.word(header::COUNT);
+        word.compare_exchange(before.0, before.changed_to(era as u16, count).0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn is_anybody_counting(&self) -> bool {
+        self.memory.fence(Ordering::SeqCst); // pairs with the fence in `counting`
+        let lines = (self.load(header::LINES_USED, Ordering::Acquire) as usize).min(self.layout.lines);
+        (0..lines).any(|line| self.load(self.layout.line_at(line, line::COUNTING), Ordering::Acquire) != 0)
+    }
+}

@@ -1,0 +1,144 @@
+//! An entry as it lies in the log. It is written once, by whoever holds its segment, and never changes after it is published.
+//!
+//! ```text
+//!  word 0   bits 0..17 key length · 17..54 value length · 54..64 flags
+//!  word 1   bits 0..32 upper half of the key's hash · 32..64 era
+//!  [word]   expiry, in milliseconds, if flagged
+//!  [word]   version stamp, if flagged
+//!  key, padded to 8 bytes
+//!  value, padded so that the entry ends at a multiple of 16
+//! ```
+//!
+//! A header read from the file is input: [`Header::read`] gives one only if the whole entry lies inside its segment.
+
+use core::sync::atomic::Ordering;
+
+use super::{Core, Key, Memory, Place, Word};
+use crate::layout::{UNIT, entry_bytes};
+
+const KEY_BITS: u32 = 17;
+const VALUE_BITS: u32 = 37;
+const HAS_EXPIRY: u64 = 1 << 54;
+const HAS_VERSION: u64 = 1 << 55;
+const KNOWN_FLAGS: u64 = HAS_EXPIRY | HAS_VERSION;
+
+/// What an entry is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// The value.
+    pub value: &'a [u8],
+    /// When it expires, in milliseconds on the shared clock.
+    pub expiry_ms: Option<u64>,
+    /// Its version stamp.
+    pub version: Option<u64>,
+}
+
+impl Content<'_> {
+    /// Units of 16 bytes that the entry takes.
+    pub fn units(&self, key_len: usize) -> usize {
+        let words = usize::from(self.expiry_ms.is_some()) + usize::from(self.version.is_some());
+        entry_bytes(key_len, self.value.len(), words) / UNIT
+    }
+}
+
+/// A decoded header, known to describe an entry that lies inside its segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Where the entry starts, in bytes from the start of the file.
+    pub at: usize,
+    /// Length of the key in bytes.
+    pub key_len: usize,
+    /// Length of the value in bytes.
+    pub value_len: usize,
+    /// Upper half of the key's hash.
+    pub hash32: u32,
+    /// The era in which it was written.
+    pub era: u32,
+    flags: u64,
+}
+
+impl Header {
+    /// Decodes the header at a place, or tells by `None` that there can be no entry there.
+    #[inline]
+    pub fn read<M: Memory>(core: &Core<M>, place: Place) -> Option<Self> {
+        let layout = &core.layout;
+        if place.segment >= layout.segments || place.unit >= layout.segment_units {
+            return None;
+        }
+        let at = layout.unit_at(place.segment, place.unit);
+        let (first, second) = (core.load(at, Ordering::Relaxed), core.load(at + 8, Ordering::Relaxed));
+        let header = Self {
+            at,
+            key_len: (first & ((1 << KEY_BITS) - 1)) as usize,
+            value_len: ((first >> KEY_BITS) & ((1 << VALUE_BITS) - 1)) as usize,
+            hash32: second as u32,
+            era: (second >> 32) as u32,
+            flags: first & !((1 << (KEY_BITS + VALUE_BITS)) - 1),
+        };
+        let fits = header.key_len <= layout.max_key_len
+            && header.value_len <= layout.max_value_len
+            && header.flags & !KNOWN_FLAGS == 0
+            && place.unit + header.units() <= layout.segment_units;
+        fits.then_some(header)
+    }
+
+    fn optional_words(&self) -> usize {
+        (self.flags / HAS_EXPIRY).count_ones() as usize
+    }
+
+    /// Units of 16 bytes that the entry takes.
+    #[inline]
+    pub fn units(&self) -> usize {
+        entry_bytes(self.key_len, self.value_len, self.optional_words()) / UNIT
+    }
+
+    /// Where the key starts.
+    #[inline]
+    pub fn key_at(&self) -> usize {
+        self.at + 16 + self.optional_words() * 8
+    }
+
+    /// Where the value starts.
+    #[inline]
+    pub fn value_at(&self) -> usize {
+        self.key_at() + self.key_len.next_multiple_of(8)
+    }
+
+    /// When the entry expires.
+    #[inline]
+    pub fn expiry<M: Memory>(&self, core: &Core<M>) -> Option<u64> {
+        (self.flags & HAS_EXPIRY != 0).then(|| core.load(self.at + 16, Ordering::Relaxed))
+    }
+
+    /// The version stamp.
+    #[inline]
+    pub fn version<M: Memory>(&self, core: &Core<M>) -> Option<u64> {
+        let skipped = usize::from(self.flags & HAS_EXPIRY != 0);
+        (self.flags & HAS_VERSION != 0).then(|| core.load(self.at + 16 + skipped * 8, Ordering::Relaxed))
+    }
+
+    /// Whether the entry is of this key.
+    #[inline]
+    pub fn is_of<M: Memory>(&self, core: &Core<M>, key: &Key<'_>) -> bool {
+        self.hash32 == key.hash32 && self.key_len == key.bytes.len() && core.memory.payload_equals(self.key_at(), key.bytes)
+    }
+}
+
+/// Writes an entry at a place whose segment the caller holds and which has room for it. Relaxed: publication orders it.
+pub(super) fn write<M: Memory>(core: &Core<M>, place: Place, key: &Key<'_>, content: &Content<'_>, era: u32) {
+    let memory = &core.memory;
+    let at = core.layout.unit_at(place.segment, place.unit);
+    let mut first = key.bytes.len() as u64 | (content.value.len() as u64) << KEY_BITS;
+    let mut next = at + 16;
+    for (word, flag) in [(content.expiry_ms, HAS_EXPIRY), (content.version, HAS_VERSION)] {
+        if let Some(word) = word {
+            memory.word(next).store(word, Ordering::Relaxed);
+            first |= flag;
+            next += 8;
+        }
+    }
+    memory.word(at).store(first, Ordering::Relaxed);
+    memory.word(at + 8).store(u64::from(key.hash32) | u64::from(era) << 32, Ordering::Relaxed);
+    memory.write_payload(next, key.bytes);
+    memory.write_payload(next + key.bytes.len().next_multiple_of(8), content.value);
+}

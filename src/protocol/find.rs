@@ -1,0 +1,255 @@
+//! The one lookup routine, for every operation (R2).
+//!
+//! Slot; generation; slot again; key and value; generation again. Any mismatch: the same slot again. "Another generation" never means
+//! "another key" or "absent", unless the slot still holds the very word whose generation has gone: then nothing stands there.
+//!
+//! The generation is the seqlock of a segment's bytes (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
+//! a writer fences (release) between its claim and its first new byte, a reader fences (acquire) between its copy and its second look.
+
+use core::sync::atomic::Ordering;
+
+use super::entry::Header;
+use super::{Core, Event, FREQ_MAX, Key, Kind, Memory, Mutant, Op, Place, SlotWord, Word, wanted, weaken};
+use crate::layout::SLOTS;
+
+/// How often a get looks at one slot before it gives up, which is a miss.
+const GET_ATTEMPTS: u32 = 64;
+/// How often a writer does. Every repetition means that another operation made a step, so only a file that somebody scribbles in gets so far.
+const WRITE_ATTEMPTS: u32 = 100_000;
+
+/// An entry that was found where a word said.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Where the word stands.
+    pub slot_at: usize,
+    /// The word as it was read last.
+    pub word: SlotWord,
+    /// The whole generation of its segment.
+    pub generation: u64,
+    /// Its header.
+    pub header: Header,
+    /// When it expires.
+    pub expiry_ms: Option<u64>,
+    /// Its version stamp.
+    pub version: Option<u64>,
+}
+
+impl Probe {
+    /// Where the entry starts.
+    pub fn place(&self) -> Place {
+        self.word.place()
+    }
+}
+
+/// What a lookup came to.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// The key's slot, though its entry may be expired or of an older era: it is still this key's slot (R15).
+    Yes(Probe),
+    /// No slot holds the key.
+    No,
+    /// The slot changed each time that it was looked at.
+    GaveUp,
+}
+
+/// What one look at a slot came to.
+enum Look {
+    Match(Probe),
+    Other,
+    Again,
+}
+
+impl<M: Memory> Core<M> {
+    /// The word at a slot, if it is live, of this tag and of the generation of its segment: with that generation. `None` inside means that
+    /// the slot must be looked at again.
+    #[inline]
+    fn look(&self, slot_at: usize, word: SlotWord, key: Option<&Key<'_>>, visit: &mut impl FnMut(&Probe)) -> Look {
+        let place = word.place();
+        if place.segment >= self.layout.segments {
+            return Look::Other;
+        }
+        let generation = self.generation(place.segment);
+        let again = self.slot(slot_at);
+        if !again.same_entry(word) {
+            return Look::Again;
+        }
+        if !word.is_of_generation(generation) {
+            // The word stands although its generation has gone: it dangles, and is empty for every purpose.
+            return if wanted(Mutant::GenerationMeansAbsent) || self.slot(slot_at).same_entry(word) {
+                Look::Other
+            } else {
+                Look::Again
+            };
+        }
+        let probe = Header::read(self, place).map(|header| {
+            let (expiry_ms, version) = (header.expiry(self), header.version(self));
+            Probe { slot_at, word: again, generation, header, expiry_ms, version }
+        });
+        let matches = probe.as_ref().filter(|probe| key.is_none_or(|key| probe.header.is_of(self, key)));
+        if let Some(probe) = matches {
+            visit(probe);
+        }
+        let matches = matches.copied();
+        self.verdict(place.segment, generation, matches)
+    }
+
+    /// The second look at the generation: what was read since the first is whole if they are equal.
+    #[inline]
+    fn verdict(&self, segment: usize, generation: u64, matches: Option<Probe>) -> Look {
+        // Acquire fence: pairs with the release fence of a claim. If a byte of a later claim was read, its generation is read here too.
+        self.memory.fence(weaken(Mutant::NoReaderFence, Ordering::Acquire));
+        let after = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
+        if after != generation && !wanted(Mutant::NoGenerationAfterCopy) {
+            return if wanted(Mutant::GenerationMeansAbsent) { Look::Other } else { Look::Again };
+        }
+        matches.map_or(Look::Other, Look::Match)
+    }
+
+    /// Looks at one slot for a key (or for any key) until the answer is certain. `visit` is called before it is, maybe more than once.
+    #[inline]
+    pub(super) fn examine(&self, slot_at: usize, key: Option<&Key<'_>>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
+        for attempt in 0..attempts {
+            let word = self.slot(slot_at);
+            let wanted = key.map_or(word.kind() == Kind::Live, |key| word.is_live_with(key.tag));
+            if !wanted {
+                return Found::No;
+            }
+            match self.look(slot_at, word, key, &mut visit) {
+                Look::Match(probe) => return Found::Yes(probe),
+                Look::Other => return Found::No,
+                Look::Again => self.memory.pause(attempt),
+            }
+        }
+        Found::GaveUp
+    }
+
+    /// Looks for a key in its bucket.
+    #[inline]
+    fn search(&self, key: &Key<'_>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
+        let bucket = self.layout.bucket_of(key.hash32);
+        let mut gave_up = false;
+        for slot in 0..SLOTS {
+            match self.examine(self.layout.slot_at(bucket, slot), Some(key), attempts, &mut visit) {
+                Found::No => {}
+                Found::GaveUp => gave_up = true,
+                found @ Found::Yes(_) => return found,
+            }
+        }
+        if gave_up { Found::GaveUp } else { Found::No }
+    }
+}
+
+impl<M: Memory> Op<'_, M> {
+    /// Looks for a key on behalf of a writer.
+    pub(super) fn find(&self, key: &Key<'_>) -> Found {
+        self.core.search(key, WRITE_ATTEMPTS, |_| {})
+    }
+
+    /// Looks for a key on behalf of a writer, and copies its value out.
+    pub(super) fn find_with_value(&self, key: &Key<'_>, value: &mut Vec<u8>) -> Found {
+        self.core.search(key, WRITE_ATTEMPTS, |probe| {
+            value.clear();
+            self.core.read_value(&probe.header, value);
+        })
+    }
+
+    /// One slot, on behalf of a writer.
+    pub(super) fn examine_slot(&self, slot_at: usize, key: Option<&Key<'_>>) -> Found {
+        self.core.examine(slot_at, key, WRITE_ATTEMPTS, |_| {})
+    }
+
+    /// Whether an entry counts for nothing any more: from before a `clear`, or expired.
+    pub(super) fn is_dead(&self, probe: &Probe) -> bool {
+        self.is_cleared(probe.header.era) || self.is_expired(probe.expiry_ms)
+    }
+
+    /// Appends the value of a key to `out`, or leaves `out` as it was. Linearizable at the second look at the slot. Allocates only what `out` lacks; no
+    /// system call unless the entry has an expiry; writes nothing shared once the key is hot.
+    #[inline]
+    pub fn get(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Option<Probe> {
+        let before = out.len();
+        let found = self.core.search(key, GET_ATTEMPTS, |probe| {
+            out.truncate(before);
+            self.core.read_value(&probe.header, out);
+        });
+        match found {
+            Found::Yes(probe) if !self.is_dead(&probe) => {
+                self.note_use(&probe);
+                return Some(probe);
+            }
+            Found::GaveUp => self.count(Event::ReadGaveUp),
+            _ => {}
+        }
+        out.truncate(before);
+        None
+    }
+
+    /// Finds a key without copying its value and without counting a use.
+    pub fn peek(&self, key: &Key<'_>) -> Option<Probe> {
+        match self.core.search(key, GET_ATTEMPTS, |_| {}) {
+            Found::Yes(probe) if !self.is_dead(&probe) => Some(probe),
+            _ => None,
+        }
+    }
+
+    /// Counts a use, by one attempt, and only below the top: a hot key's slot is not written (R18).
+    #[inline]
+    pub(super) fn note_use(&self, probe: &Probe) {
+        if self.core.layout.geometry.is_exact_lru() {
+            self.stamp_use(probe.slot_at);
+        } else if probe.word.freq() < FREQ_MAX {
+            let raised = probe.word.with_freq(probe.word.freq() + 1);
+            // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication on.
+            let word = self.core.memory.word(probe.slot_at);
+            let _ = word.compare_exchange(probe.word.bits(), raised.bits(), Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks a slot as the one used last. The first process to see that it is already does nothing.
+    pub(super) fn stamp_use(&self, slot_at: usize) {
+        let clock = self.core.memory.word(crate::layout::header::USE_CLOCK);
+        let stamp = self.core.memory.word(self.core.layout.stamp_at(slot_at));
+        // Relaxed: stamps order evictions, nothing else.
+        if stamp.load(Ordering::Relaxed) != clock.load(Ordering::Relaxed) || stamp.load(Ordering::Relaxed) == 0 {
+            stamp.store(clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+}
+
+impl<M: Memory> Core<M> {
+    #[inline]
+    fn read_value(&self, header: &Header, out: &mut Vec<u8>) {
+        self.memory.read_payload(header.value_at(), header.value_len, out);
+    }
+
+    /// Looks at one slot whoever's key it holds, with a copy of key and value, without counting a use.
+    pub(super) fn examine_any(&self, slot_at: usize, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Found {
+        self.examine(slot_at, None, GET_ATTEMPTS, |probe| {
+            key.clear();
+            value.clear();
+            self.memory.read_payload(probe.header.key_at(), probe.header.key_len, key);
+            self.read_value(&probe.header, value);
+        })
+    }
+}
+
+impl<M: Memory> Core<M> {
+    /// Asks for the bucket of a key to be brought near.
+    pub fn prefetch_bucket(&self, key: &Key<'_>) {
+        self.memory.prefetch(self.layout.slot_at(self.layout.bucket_of(key.hash32), 0));
+    }
+
+    /// Asks for the entry of a key to be brought near, if its bucket says that there is one.
+    pub fn prefetch_entry(&self, key: &Key<'_>) {
+        let bucket = self.layout.bucket_of(key.hash32);
+        for slot in 0..SLOTS {
+            let word = SlotWord::from_bits(self.load(self.layout.slot_at(bucket, slot), Ordering::Relaxed));
+            let place = word.place();
+            if word.is_live_with(key.tag) && place.segment < self.layout.segments {
+                let at = self.layout.unit_at(place.segment, place.unit);
+                self.memory.prefetch(at);
+                self.memory.prefetch(at + 64);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Ghosts: what was evicted not long ago, so that a key that comes back tells the policy that it went too early.
+//!
+//! A table of its own of 32-bit words, about one for each entry, in sets of one cache line. It is lossy on purpose: plain relaxed loads and stores, no
+//! exchange, no order. A lost or mistaken ghost costs a hint.
+//!
+//! ```text
+//!  31    | 30  | 29 .... 24 | 23 ........... 0
+//!  valid | log | epoch      | fingerprint
+//! ```
+
+use super::{Core, Half, Log, Memory};
+use crate::layout::GHOSTS;
+
+const EPOCH_MASK: u32 = 0x3f;
+
+/// For how many epochs of its log a ghost says anything.
+pub(super) const EPOCHS: [u32; 2] = [24, 8];
+
+fn fingerprint(hash32: u32, tag: u16) -> u32 {
+    // The set comes from the upper bits of `hash32`; what tells keys of one set apart is in the lower ones and in the tag.
+    (hash32.wrapping_mul(0x9e37_79b1) ^ u32::from(tag) << 12 ^ u32::from(tag)) & 0xff_ffff
+}
+
+/// A key that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ghost {
+    /// The log that it was evicted from.
+    pub log: Log,
+    /// How many epochs of that log ago.
+    pub age: u32,
+}
+
+fn decode(word: u32, epochs: [u32; 2]) -> Option<Ghost> {
+    let log = if word & 1 << 30 == 0 { Log::Newcomers } else { Log::Main };
+    let age = epochs[log as usize].wrapping_sub(word >> 24) & EPOCH_MASK;
+    (word >> 31 == 1 && age < EPOCHS[log as usize]).then_some(Ghost { log, age })
+}
+
+impl<M: Memory> Core<M> {
+    /// Takes the ghost of a key, if there is one that still says anything.
+    pub(super) fn take_ghost(&self, hash32: u32, tag: u16, epochs: [u32; 2]) -> Option<Ghost> {
+        let set = self.layout.ghost_set_of(hash32);
+        let wanted = fingerprint(hash32, tag);
+        (0..GHOSTS).find_map(|i| {
+            let half = self.memory.half(self.layout.ghost_at(set, i));
+            let word = half.load();
+            let ghost = if word & 0xff_ffff == wanted { decode(word, epochs) } else { None };
+            if ghost.is_some() {
+                half.store(0);
+            }
+            ghost
+        })
+    }
+
+    /// Leaves a ghost, in place of the one of its set that says least.
+    pub(super) fn leave_ghost(&self, hash32: u32, tag: u16, log: Log, epochs: [u32; 2]) {
+        let set = self.layout.ghost_set_of(hash32);
+        let spent = |word: u32| decode(word, epochs).map_or(u32::MAX, |ghost| ghost.age * 64 / EPOCHS[ghost.log as usize]);
+        let worst = (0..GHOSTS).max_by_key(|&i| spent(self.memory.half(self.layout.ghost_at(set, i)).load()));
+        let word = 1 << 31 | (log as u32) << 30 | (epochs[log as usize] & EPOCH_MASK) << 24 | fingerprint(hash32, tag);
+        self.memory.half(self.layout.ghost_at(set, worst.unwrap_or(0))).store(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ghost_says_how_long_ago_and_ends_in_time() {
+        let word = |log: Log, epoch: u32| 1 << 31 | (log as u32) << 30 | epoch << 24;
+        assert_eq!(decode(word(Log::Newcomers, 60), [62, 0]), Some(Ghost { log: Log::Newcomers, age: 2 }));
+        assert_eq!(decode(word(Log::Newcomers, 60), [65, 0]), Some(Ghost { log: Log::Newcomers, age: 5 }));
+        assert_eq!(decode(word(Log::Newcomers, 60), [60 + 24, 0]), None);
+        assert_eq!(decode(word(Log::Main, 1), [0, 8]), Some(Ghost { log: Log::Main, age: 7 }));
+        assert_eq!(decode(word(Log::Main, 1), [0, 9]), None);
+        assert_eq!(decode(0, [0, 0]), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! Which log an entry goes to, and which log gives way.
+//!
+//! Two FIFO logs with a two-bit use count for each entry, as in S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP
+//! 2023), whose split adapts to ghosts as in CAR (Bansal and Modha, "CAR: Clock with Adaptive Replacement", FAST 2004); but only a *near* ghost
+//! counts fully. A newcomer's ghost that is hit soon says that a slightly larger log of newcomers would have had a hit; a ghost of the main log says the same of
+//! that one. `docs/design.md` has the pseudo-code.
+//!
+//! Sizes are in units of the policy: entries where `max_entries` bounds the cache, else units of 16 bytes. All shared numbers here are
+//! hints: relaxed, clamped when read, and a lost update costs nothing but precision.
+
+use core::sync::atomic::Ordering;
+
+use super::ghost::Ghost;
+use super::{Core, Event, Key, Log, Memory, Op, Word};
+use crate::layout::{Layout, header};
+
+/// Evictions from its log within which a ghost of a newcomer counts fully, in epochs.
+const NEAR_EPOCHS: u32 = 4;
+/// A log gives way epoch by epoch; there are so many epochs to a capacity.
+const EPOCHS_PER_CAPACITY: u64 = 32;
+
+/// Where an entry that is new, or comes back, is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    pub log: Log,
+    pub freq: u8,
+}
+
+/// What a sweep evicted from each log, to be told to the policy at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evicted {
+    pub units: [u64; 2],
+    pub entries: [u64; 2],
+}
+
+impl Layout {
+    /// The capacity in units of the policy.
+    fn policy_capacity(&self) -> u64 {
+        match self.geometry.max_entries {
+            0 => (self.segments.saturating_sub(2).max(1) * self.segment_units) as u64,
+            entries => entries,
+        }
+    }
+
+    /// The share of newcomers that a new file begins with, in 1/256 units.
+    pub fn first_share(&self) -> u64 {
+        self.policy_capacity() * 256 / 5
+    }
+}
+
+impl<M: Memory> Core<M> {
+    fn policy_capacity(&self) -> u64 {
+        self.layout.policy_capacity()
+    }
+
+    fn share_bounds(&self) -> (u64, u64) {
+        let capacity = self.policy_capacity();
+        ((capacity * 256 / 100).max(256), (capacity * 256 / 10 * 9).max(256))
+    }
+
+    /// How many units the log of newcomers may hold before it gives way.
+    pub(super) fn share(&self) -> u64 {
+        let (least, most) = self.share_bounds();
+        self.load(header::POLICY_SHARE, Ordering::Relaxed).clamp(least, most) / 256
+    }
+
+    pub(super) fn epochs(&self) -> [u32; 2] {
+        let length = (self.policy_capacity() / EPOCHS_PER_CAPACITY).max(1);
+        [0, 1].map(|log| (self.load(header::POLICY_EVICTED + log * 8, Ordering::Relaxed) / length) as u32)
+    }
+
+    pub(super) fn note_evicted(&self, evicted: &Evicted) {
+        let amounts = if self.layout.geometry.max_entries == 0 { evicted.units } else { evicted.entries };
+        for (log, amount) in amounts.into_iter().enumerate().filter(|&(_, amount)| amount > 0) {
+            self.memory.word(header::POLICY_EVICTED + log * 8).fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves the share of newcomers after a ghost was hit by an entry of this size.
+    fn adapt(&self, ghost: Ghost, units: usize) {
+        let one = if self.layout.geometry.max_entries == 0 { units as u64 } else { 1 };
+        let step = (one * 4 * 256).max(self.policy_capacity() * 256 / 4096);
+        let (least, most) = self.share_bounds();
+        let word = self.memory.word(header::POLICY_SHARE);
+        let now = word.load(Ordering::Relaxed).clamp(least, most);
+        let new = match ghost.log {
+            Log::Newcomers if ghost.age < NEAR_EPOCHS => (now + step).min(most),
+            Log::Newcomers => (now + step / 32).min(most),
+            Log::Main => now.saturating_sub(step).max(least),
+        };
+        word.store(new, Ordering::Relaxed);
+    }
+}
+
+impl<M: Memory> Op<'_, M> {
+    /// Where a key that is not there is to go.
+    pub(super) fn admit(&self, key: &Key<'_>, units: usize) -> Admission {
+        let newcomer = Admission { log: Log::Newcomers, freq: 0 };
+        if self.core.layout.geometry.is_exact_lru() {
+            return newcomer;
+        }
+        let Some(ghost) = self.core.take_ghost(key.hash32, key.tag, self.core.epochs()) else { return newcomer };
+        self.count(Event::GhostHit);
+        self.core.adapt(ghost, units);
+        Admission { log: Log::Main, freq: if ghost.log == Log::Main { 3 } else { 0 } }
+    }
+}

@@ -1,0 +1,141 @@
+//! Registry lines: taking one, giving it back, and giving back what a dead owner held.
+//!
+//! Whether an owner is dead is decided elsewhere, by a kernel-held lock; whoever calls [`Core::recover_line`] holds that lock until it returns. Recovery can die
+//! at any step and be repeated: each step is an exchange from the dead owner's word, or a store of zero.
+
+use core::sync::atomic::Ordering;
+
+use super::{Core, Half, INCARNATION_BITS, Memory, Owner, StateWord, Word};
+use crate::layout::{GHOSTS, LINE_BYTES, PINS, SLOTS, header, line, segment};
+
+/// Who the process behind a line says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Process number.
+    pub pid: u32,
+    /// When that process was started.
+    pub start_time: u64,
+    /// Its PID namespace.
+    pub pid_namespace: u64,
+}
+
+impl<M: Memory> Core<M> {
+    fn line_word(&self, line: usize, field: usize) -> &M::Word {
+        self.memory.word(self.layout.line_at(line, field))
+    }
+
+    /// The incarnation that holds a line, 0 if none does.
+    pub fn incarnation(&self, line: usize) -> u64 {
+        self.line_word(line, line::INCARNATION).load(Ordering::Acquire)
+    }
+
+    /// Who stands in a line.
+    pub fn tenant(&self, line: usize) -> Tenant {
+        let read = |field| self.line_word(line, field).load(Ordering::Relaxed);
+        Tenant { pid: read(line::PID) as u32, start_time: read(line::START_TIME), pid_namespace: read(line::PID_NAMESPACE) }
+    }
+
+    /// Takes a line whose lock the caller holds, after whatever was left in it was given back.
+    pub fn take_line(&self, line: usize, tenant: Tenant) -> Owner {
+        self.recover_line(line);
+        // Relaxed: the number only has to be different from all others.
+        let counter = self.memory.word(header::INCARNATIONS);
+        let mut incarnation = 0;
+        while incarnation == 0 {
+            incarnation = counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & ((1 << INCARNATION_BITS) - 1);
+        }
+        self.line_word(line, line::PID).store(u64::from(tenant.pid), Ordering::Relaxed);
+        self.line_word(line, line::START_TIME).store(tenant.start_time, Ordering::Relaxed);
+        self.line_word(line, line::PID_NAMESPACE).store(tenant.pid_namespace, Ordering::Relaxed);
+        // Before the first pin: whoever looks at pins looks at so many lines.
+        let used = self.memory.word(header::LINES_USED);
+        let mut seen = used.load(Ordering::Relaxed);
+        while seen <= line as u64 {
+            match used.compare_exchange(seen, line as u64 + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        // Release: pairs with the acquire of whoever judges this line.
+        self.line_word(line, line::INCARNATION).store(incarnation, Ordering::Release);
+        Owner { line: line as u16, incarnation }
+    }
+
+    /// Gives a line back. The caller is in no operation.
+    pub fn leave_line(&self, owner: Owner) {
+        let word = self.line_word(usize::from(owner.line), line::INCARNATION);
+        let _ = word.compare_exchange(owner.incarnation, 0, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Gives back all that the dead owner of a line held: claimed and swept segments are sealed at their tails, pins and marks are taken away. Tells whether
+    /// there was anything to recover.
+    pub fn recover_line(&self, line: usize) -> bool {
+        if self.incarnation(line) == 0 {
+            return false;
+        }
+        self.seal_segments_of(|owner| usize::from(owner.line) == line);
+        for pin in 0..PINS {
+            self.line_word(line, line::PINS + pin * 8).store(0, Ordering::Release);
+        }
+        self.line_word(line, line::COUNTING).store(0, Ordering::Release);
+        // Last: a recovery that dies before this is repeated.
+        self.line_word(line, line::INCARNATION).store(0, Ordering::Release);
+        self.recount();
+        true
+    }
+
+    /// Gives back what one dead owner held, whose line somebody else may have by now. The caller holds the lock of that line.
+    pub fn recover_owner(&self, owner: Owner) -> bool {
+        if self.incarnation(usize::from(owner.line)) == owner.incarnation {
+            return self.recover_line(usize::from(owner.line));
+        }
+        self.seal_segments_of(|other| other == owner)
+    }
+
+    fn seal_segments_of(&self, is_dead: impl Fn(Owner) -> bool) -> bool {
+        let mut any = false;
+        for segment in 0..self.layout.segments {
+            let state = self.state(segment);
+            if state.owner().is_some_and(&is_dead) {
+                any |= self.swap_state(segment, state, StateWord::sealed(state.log()));
+            }
+        }
+        any
+    }
+
+    /// Empties everything at once. Nobody else has a line; readers without one find slots empty or generations changed.
+    pub fn start_empty(&self) {
+        let store = |at: usize, value: u64| self.memory.word(at).store(value, Ordering::Release);
+        for bucket in 0..self.layout.buckets {
+            for slot in 0..SLOTS {
+                store(self.layout.slot_at(bucket, slot), 0);
+            }
+        }
+        for segment in 0..self.layout.segments {
+            store(self.layout.generation_at(segment), self.generation(segment).wrapping_add(1));
+            for field in [segment::TAIL, segment::HAND, segment::BIRTH, segment::LIVE, segment::COUNT, segment::STATE] {
+                store(self.layout.segment_at(segment, field), 0);
+            }
+        }
+        for set in 0..self.layout.ghost_sets {
+            for ghost in 0..GHOSTS {
+                self.memory.half(self.layout.ghost_at(set, ghost)).store(0);
+            }
+        }
+        for line in 0..self.layout.lines {
+            for word in 0..LINE_BYTES / 8 {
+                store(self.layout.line_at(line, word * 8), 0);
+            }
+        }
+        for at in [header::COUNT, header::COUNT_MAIN, header::PRESSURE, header::LINES_USED] {
+            store(at, 0);
+        }
+        store(header::POLICY_SHARE, self.layout.first_share());
+        self.clear();
+    }
+
+    /// How many lines were ever taken.
+    pub fn lines_used(&self) -> usize {
+        (self.load(header::LINES_USED, Ordering::Acquire) as usize).min(self.layout.lines)
+    }
+}

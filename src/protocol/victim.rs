@@ -1,0 +1,251 @@
+//! Which segment gives way, and how much of the sweeping one call does.
+
+use core::sync::atomic::Ordering;
+
+use super::sweep::{HAND_MASK, Mercy, Step};
+use super::{Core, Found, Kind, Log, Memory, Op, Owner, Phase, SlotWord, StateWord, Word};
+use crate::layout::{SLOTS, UNIT, header, segment};
+
+/// Steps after which a call that finds no room has no mercy left.
+const STEPS_WITH_MERCY: u32 = 512;
+/// Steps after which it gives up.
+const STEPS: u32 = 4096;
+
+/// A segment as the choice of a victim sees it.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    segment: usize,
+    birth: u64,
+    is_open: bool,
+}
+
+/// What one look over the segment table says.
+#[derive(Default)]
+struct Survey {
+    /// A walk that was begun.
+    begun: Option<usize>,
+    /// The sealed segment with the fewest live units, and those.
+    deadest: Option<(usize, usize)>,
+    /// The oldest of each log.
+    oldest: [Option<Candidate>; 2],
+    /// Segments of each log.
+    segments: [u64; 2],
+    /// Who holds segments.
+    holders: Vec<Owner>,
+}
+
+fn pack(segment: usize, birth: u64) -> u64 {
+    birth << 8 | segment as u64
+}
+
+impl<M: Memory> Core<M> {
+    fn field(&self, segment: usize, field: usize) -> u64 {
+        self.load(self.layout.segment_at(segment, field), Ordering::Relaxed)
+    }
+
+    fn survey(&self, era: u32) -> Survey {
+        let mut survey = Survey::default();
+        for segment in 0..self.layout.segments {
+            let state = self.state(segment);
+            let log = state.log() as usize;
+            match state.phase() {
+                Phase::Free | Phase::Rotten => continue,
+                Phase::Claimed | Phase::Sweeping => {
+                    if let Some(owner) = state.owner().filter(|owner| !survey.holders.contains(owner)) {
+                        survey.holders.push(owner);
+                    }
+                }
+                phase @ (Phase::Open | Phase::Sealed) => self.survey_one(&mut survey, segment, log, phase == Phase::Open, era),
+            }
+            survey.segments[log] += 1;
+        }
+        survey
+    }
+
+    fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, era: u32) {
+        let (hand, tail) = (self.field(segment, segment::HAND) & HAND_MASK, self.field(segment, segment::TAIL));
+        if is_open && tail == 0 {
+            return;
+        }
+        let is_done = hand >= tail && hand != 0;
+        let is_pinned = || self.is_pinned(segment, self.generation(segment)).is_some();
+        if !is_open && is_done && is_pinned() {
+            return; // it costs room as long as the pin stands
+        }
+        let live = self.tally(segment, era).units;
+        if !is_open {
+            if hand != 0 {
+                survey.begun = Some(segment);
+            }
+            if survey.deadest.is_none_or(|(_, least)| live < least) {
+                survey.deadest = Some((segment, live));
+            }
+        }
+        let birth = self.field(segment, segment::BIRTH);
+        if survey.oldest[log].is_none_or(|oldest| birth < oldest.birth) {
+            survey.oldest[log] = Some(Candidate { segment, birth, is_open });
+        }
+    }
+
+    /// What the logs hold, in units of the policy.
+    fn log_sizes(&self, segments: [u64; 2]) -> [u64; 2] {
+        if self.layout.geometry.max_entries == 0 {
+            segments.map(|count| count * self.layout.segment_units as u64)
+        } else {
+            self.counted()
+        }
+    }
+
+    /// The log that has to give way.
+    fn log_to_sweep(&self, sizes: [u64; 2]) -> Log {
+        if sizes[1] == 0 || sizes[0] > self.share().max(1) { Log::Newcomers } else { Log::Main }
+    }
+}
+
+impl<M: Memory> Op<'_, M> {
+    /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to give way. An OPEN one is sealed first.
+    fn choose_victim(&self, survey: &Survey) -> Option<usize> {
+        if survey.begun.is_some() {
+            return survey.begun;
+        }
+        if let Some((segment, live)) = survey.deadest
+            && live * 2 <= self.core.layout.segment_units
+        {
+            return Some(segment);
+        }
+        if self.core.layout.geometry.is_exact_lru() && self.evict_least_recent() {
+            return survey.deadest.map(|(segment, _)| segment);
+        }
+        let log = self.core.log_to_sweep(self.core.log_sizes(survey.segments));
+        let first = survey.oldest[log as usize].or(survey.oldest[1 - log as usize])?;
+        if first.is_open {
+            let log = self.core.state(first.segment).log();
+            self.core.swap_state(first.segment, StateWord::open(log), StateWord::sealed(log));
+        }
+        Some(first.segment)
+    }
+
+    /// A step of the walk of last time, or of a new one.
+    fn sweep_once(&self, mercy: Mercy) -> Option<Step> {
+        let hinted = self.hints.sweeping.load(Ordering::Relaxed);
+        let segment = (hinted & 0xff) as usize;
+        let is_hint_good = segment < self.core.layout.segments
+            && self.core.state(segment).phase() == Phase::Sealed
+            && pack(segment, self.core.field(segment, segment::BIRTH)) == hinted;
+        let segment = if is_hint_good { segment } else { self.choose_victim(&self.core.survey(self.era))? };
+        let step = self.sweep_step(segment, mercy, u64::MAX);
+        let goes_on = matches!(step, Step::Walked(_));
+        let hint = if goes_on { pack(segment, self.core.field(segment, segment::BIRTH)) } else { u64::MAX };
+        self.hints.sweeping.store(hint, Ordering::Relaxed);
+        if let Step::Pinned(owner) = step {
+            self.reclaim(owner);
+        }
+        Some(step)
+    }
+
+    fn reclaim(&self, owner: Owner) -> bool {
+        self.owner != Some(owner) && self.world.reclaim(owner)
+    }
+
+    /// Sweeps until a segment is free for the caller. `false`: there is none to be had.
+    pub(super) fn make_room(&self, effort: &mut u32) -> bool {
+        while *effort < STEPS {
+            if self.core.count_free() > self.core.reserve() {
+                *effort += 1;
+                return true;
+            }
+            let mercy = if *effort < STEPS_WITH_MERCY { Mercy::Policy } else { Mercy::None };
+            let step = self.sweep_once(mercy);
+            *effort += 1;
+            if !matches!(step, None | Some(Step::Taken)) {
+                continue;
+            }
+            // Everything is held by others. They may be dead; if not, let them go on.
+            let holders = self.core.survey(self.era).holders;
+            if !holders.into_iter().any(|owner| self.reclaim(owner)) {
+                *effort += 15;
+                self.core.memory.pause(*effort);
+            }
+        }
+        false
+    }
+
+    /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is free before it is needed.
+    pub(super) fn sweep_a_little(&self, units: usize) {
+        let pressure = self.core.memory.word(header::PRESSURE);
+        if pressure.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let steps = (units * 4 * UNIT / (16 << 10)).clamp(1, 8);
+        for _ in 0..steps {
+            let Some(step) = self.sweep_once(Mercy::Policy) else { return };
+            if step == Step::Freed && self.core.count_free() > self.core.reserve() {
+                pressure.store(0, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay until their segment is swept.
+    pub(super) fn evict_for_count(&self) {
+        if self.core.layout.geometry.is_exact_lru() {
+            self.evict_least_recent();
+            return;
+        }
+        let log = self.core.log_to_sweep(self.core.counted());
+        let other = if log == Log::Main { Log::Newcomers } else { Log::Main };
+        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(other)) else { return };
+        if !first.is_open {
+            self.sweep_step(first.segment, Mercy::Policy, 1);
+            return;
+        }
+        let state = self.core.state(first.segment);
+        if let Some(owner) = self.owner
+            && state.phase() == Phase::Open
+            && let Some(claim) = self.core.claim(first.segment, state, state.log(), owner)
+        {
+            self.evict_from_open(claim, state.log());
+        }
+    }
+
+    /// The oldest segment of a log in which something is left to sweep: the one of last time, or by a look over the table.
+    fn oldest_unswept(&self, log: Log) -> Option<Candidate> {
+        let core = self.core;
+        let as_candidate = |segment: usize| {
+            let state = core.state(segment);
+            let is_open = state.phase() == Phase::Open;
+            let hand = core.field(segment, segment::HAND) & HAND_MASK;
+            let has_more = hand < core.field(segment, segment::TAIL) && (is_open || state.phase() == Phase::Sealed);
+            (has_more && state.log() == log).then(|| Candidate { segment, birth: core.field(segment, segment::BIRTH), is_open })
+        };
+        let hint = &self.hints.evicting[log as usize];
+        let hinted = hint.load(Ordering::Relaxed);
+        let segment = (hinted & 0xff) as usize;
+        if segment < core.layout.segments
+            && let Some(candidate) = as_candidate(segment).filter(|candidate| pack(segment, candidate.birth) == hinted)
+        {
+            return Some(candidate);
+        }
+        let first = (0..core.layout.segments).filter_map(as_candidate).min_by_key(|candidate| candidate.birth)?;
+        hint.store(pack(first.segment, first.birth), Ordering::Relaxed);
+        Some(first)
+    }
+
+    /// Small caches: evicts the entry whose use lies furthest back.
+    fn evict_least_recent(&self) -> bool {
+        let core = self.core;
+        for _ in 0..64 {
+            let slots = (0..core.layout.buckets).flat_map(|bucket| (0..SLOTS).map(move |slot| (bucket, slot)));
+            let live = slots
+                .map(|(bucket, slot)| core.layout.slot_at(bucket, slot))
+                .filter(|&at| SlotWord::from_bits(core.load(at, Ordering::Relaxed)).kind() == Kind::Live);
+            let Some(at) = live.min_by_key(|&at| core.load(core.layout.stamp_at(at), Ordering::Relaxed)) else { return false };
+            let Found::Yes(probe) = self.examine_slot(at, None) else { continue };
+            if self.evict(&probe) {
+                self.count(super::Event::EvictedUsed);
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,62 @@
+//! The only way in which the protocol touches shared memory.
+//!
+//! Everything above this page is written against two traits, so that the very same code runs over a mapped file, over heap
+//! memory (Miri) and over the model checker's words (`loom-tests`). The protocol itself has no pointers and no `unsafe`.
+
+use core::sync::atomic::Ordering;
+
+/// One 64-bit word that any process may change at any moment.
+pub trait Word {
+    /// Reads the word.
+    fn load(&self, order: Ordering) -> u64;
+    /// Writes the word.
+    fn store(&self, value: u64, order: Ordering);
+    /// Replaces `current` by `new` in one step, or tells what stands there instead.
+    fn compare_exchange(&self, current: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+    /// Adds with wrap-around and returns what was there before.
+    fn fetch_add(&self, value: u64, order: Ordering) -> u64;
+}
+
+/// One 32-bit word: a ghost. Only plain loads and stores, always relaxed: a lost one costs a hint.
+pub trait Half {
+    /// Reads the word, relaxed.
+    fn load(&self) -> u32;
+    /// Writes the word, relaxed.
+    fn store(&self, value: u32);
+}
+
+/// The mapped file, or what stands for it.
+///
+/// Offsets are in bytes from the start. An implementation checks every offset and length against its own size before it touches
+/// anything (invariant I1), so that memory safety does not rest on the protocol being right: a wrong offset is a panic, never
+/// undefined behaviour. The protocol in turn checks each number that it reads from the file against the geometry before it uses it as
+/// an offset, so that the panic is never reached, whatever the bytes.
+///
+/// The payload functions read and write as if by relaxed atomic words: another process may change the bytes meanwhile, and whoever
+/// reads must find out by the segment's generation whether what was read is whole.
+pub trait Memory {
+    /// A 64-bit word in place.
+    type Word: Word;
+    /// A 32-bit word in place.
+    type Half: Half;
+
+    /// The word at `at`, a multiple of 8.
+    fn word(&self, at: usize) -> &Self::Word;
+    /// The 32-bit word at `at`, a multiple of 4, in a part of the file that is only ever used by halves.
+    fn half(&self, at: usize) -> &Self::Half;
+    /// A fence. `Relaxed` means none (a weakened model).
+    fn fence(&self, order: Ordering);
+    /// Lets others go on: a spin hint, later a yield. Never blocks on anybody.
+    fn pause(&self, attempt: u32);
+    /// Asks for the line at `at` to be brought near. A hint; any `at` is allowed.
+    fn prefetch(&self, at: usize);
+
+    /// Appends `len` bytes from `at` (a multiple of 8) to `out`. Allocates nothing if `out` has room.
+    fn read_payload(&self, at: usize, len: usize, out: &mut Vec<u8>);
+    /// Writes `bytes` at `at` (a multiple of 8); the rest of the last word becomes zero.
+    fn write_payload(&self, at: usize, bytes: &[u8]);
+    /// Whether the bytes at `at` (a multiple of 8) are these.
+    fn payload_equals(&self, at: usize, bytes: &[u8]) -> bool;
+    /// Copies `len` bytes (a multiple of 8) within the memory, between ranges that do not overlap.
+    fn copy_payload(&self, from: usize, to: usize, len: usize);
+}
