@@ -1,11 +1,11 @@
 //! Copies between shared memory and private bytes, with pointers.
 //!
 //! Shared bytes may change while they are read. Every access to them is an atomic word access, or one in assembly, at least eight
-//! bytes wide (sixteen or more above 16 bytes): to the compiler the assembly is opaque, to the machine it is a run of relaxed loads
-//! and stores. No access leaves the payload with the padding of its last word.
+//! bytes wide (sixteen or more above 16 bytes): to the compiler the assembly is opaque, to the machine it is a run of relaxed
+//! loads and stores. No access leaves the payload with the padding of its last word.
 //!
-//! Shared pointers are word-aligned; private ones need no alignment. Assembly serves x86-64 (`copy_x86_64.rs`); other targets, and
-//! Miri, take the word loops of `portable`.
+//! Shared pointers are word-aligned; private ones need no alignment. Assembly serves x86-64 (`copy_x86_64.rs`); other targets,
+//! and Miri, take the word loops of `portable`.
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -186,7 +186,8 @@ pub(super) mod portable {
             unsafe { dst.add(at).cast::<u64>().write_unaligned(load(src.add(at)).to_le()) }
         }
         if whole < len {
-            // SAFETY: a word that is not whole begins at `whole`; it is readable (I1, I2), and its `len - whole` bytes are writable.
+            // SAFETY: a word that is not whole begins at `whole`; it is readable (I1, I2), and its `len - whole` bytes are
+            // writable.
             unsafe { store_short(dst.add(whole), load(src.add(whole)), len - whole) }
         }
     }

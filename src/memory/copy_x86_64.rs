@@ -1,12 +1,13 @@
 //! The copies of `copy.rs` in x86-64 assembly, for 8 bytes and more.
 //!
-//! Short copies are straight lines of overlapping head and tail, inlined. Longer ones load the last block at once (which starts the
-//! walk for its page early), align the target and go up in blocks of four vectors. There is never a `rep movsb`, nor a call to a
-//! `memcpy` that may hold one: on some processors it is many times slower when the target lies just past the source modulo 4,096.
+//! Short copies are straight lines of overlapping head and tail, inlined. Longer ones load the last block at once (which starts
+//! the walk for its page early), align the target and go up in blocks of four vectors. There is never a `rep movsb`, nor a call
+//! to a `memcpy` that may hold one: on some processors it is many times slower when the target lies just past the source modulo
+//! 4,096.
 //!
-//! AVX, where the processor has it, makes 4 KiB in L1 take 30 instead of 50 ns (AMD Zen 5). AVX-512 would gain 5 ns more there, lose
-//! 20 % from cold memory, and slow the clock of older processors: left out. The prefetch gains 10 % from cold memory above 4 KiB and
-//! costs 5 % in L1; it never leaves the source.
+//! AVX, where the processor has it, makes 4 KiB in L1 take 30 instead of 50 ns (AMD Zen 5). AVX-512 would gain up to 7 ns more
+//! there, lose 20 % from cold memory, and may slow the clock of older processors: left out. The prefetch gains 6 to 12 % from cold
+//! memory from 4 KiB on and costs 5 to 17 % in L1; it never leaves the source.
 
 use core::arch::asm;
 
@@ -40,7 +41,8 @@ pub(super) unsafe fn copy_within(src: *const u8, dst: *mut u8, len: usize) {
     unsafe { copy(src, dst, len) }
 }
 
-/// A straight copy of `2 * $half` to `4 * $half` vectors (or registers), as overlapping head and tail: all loads, then all stores.
+/// A straight copy of `2 * $half` to `4 * $half` vectors (or registers), as overlapping head and tail: all loads, then all
+/// stores.
 macro_rules! head_and_tail {
     ($src:ident, $dst:ident, $len:ident, $class:ident, $mov:literal, [$($head:literal $tail:literal $a:ident $b:ident),+]) => {
         asm!(
@@ -78,8 +80,8 @@ unsafe fn copy(src: *const u8, dst: *mut u8, len: usize) {
     }
 }
 
-/// A loop of blocks of four vectors for `len` of more than one block and one vector. Registers: rsi source, rdi target, rax and rcx
-/// their last blocks, r9 where prefetching ends.
+/// A loop of blocks of four vectors for `len` of more than one block and one vector. Registers: rsi source, rdi target, rax and
+/// rcx their last blocks, r9 where prefetching ends.
 macro_rules! blocks {
     ($src:ident, $dst:ident, $len:ident, $mov:literal, $v:literal, $width:literal, $mask:literal, $block:literal, $end:literal) => {
         asm!(
@@ -211,8 +213,8 @@ unsafe fn copy_long(src: *const u8, dst: *mut u8, len: usize) {
 #[inline(always)]
 unsafe fn copy_long_avx(src: *const u8, dst: *mut u8, len: usize) {
     if len > 256 {
-        // SAFETY: only offsets below `len` are used: the head is one vector, a block begins before the last one, which ends at `len`
-        // (I1); by assembly (I2); the clobbers cover all vectors, whose upper parts `vzeroupper` clears.
+        // SAFETY: only offsets below `len` are used: the head is one vector, a block begins before the last one, which ends at
+        // `len` (I1); by assembly (I2); the clobbers cover all vectors, whose upper parts `vzeroupper` clears.
         unsafe { blocks!(src, dst, len, "vmovdqu", "ymm", "32", "31", "128", "vzeroupper") }
         return;
     }
@@ -251,7 +253,7 @@ unsafe fn copy_long_avx(src: *const u8, dst: *mut u8, len: usize) {
 /// As for [`copy`].
 #[inline(always)]
 pub(super) unsafe fn copy_long_sse2(src: *const u8, dst: *mut u8, len: usize) {
-    // SAFETY: only offsets below `len` are used: the head is one vector, a block begins before the last one, which ends at `len` (I1);
-    // by assembly (I2); the clobbers cover all vectors.
+    // SAFETY: only offsets below `len` are used: the head is one vector, a block begins before the last one, which ends at `len`
+    // (I1); by assembly (I2); the clobbers cover all vectors.
     unsafe { blocks!(src, dst, len, "movups", "xmm", "16", "15", "64", "") }
 }

@@ -28,8 +28,8 @@ unsafe impl Send for MappedMemory {}
 unsafe impl Sync for MappedMemory {}
 
 impl MappedMemory {
-    /// Maps the first `len` bytes of `file`, a positive multiple of 8. With `prefault` all pages are allocated and mapped at once, so
-    /// that a lack of memory is an error here and not a signal later.
+    /// Maps the first `len` bytes of `file`, a positive multiple of 8. With `prefault` all pages are allocated and mapped at
+    /// once, so that a lack of memory is an error here and not a signal later.
     pub fn map(file: &File, len: usize, prefault: bool) -> io::Result<Self> {
         let Some(extent) = Extent::new(len) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the length to map is no positive multiple of 8"));

@@ -1,11 +1,12 @@
 //! The memory under the protocol: a mapped file ([`MappedMemory`]), or the heap for Miri and tests.
 //!
-//! All `unsafe` code that touches shared bytes is in this directory. It rests on two invariants, which the `SAFETY` comments cite:
+//! All `unsafe` code that touches shared bytes is in this directory. It rests on two invariants, which the `SAFETY` comments
+//! cite:
 //!
-//! - **I1** Every offset and length is checked against the mapping's size before it is used, so memory safety does not rest on the
-//!   protocol.
-//! - **I2** Bytes in the mapping are never borrowed as `&[u8]` or `&mut [u8]`; they are used only as atomics, or copied by relaxed
-//!   word loads or an assembly copy.
+//! - **I1** Every offset and length is checked against the mapping's size before it is used, so memory safety does not rest on
+//!   the protocol.
+//! - **I2** Bytes in the mapping are never borrowed as `&[u8]` or `&mut [u8]`; they are used only as atomics, or copied by
+//!   relaxed word loads or an assembly copy.
 
 use core::sync::atomic::{self, Ordering};
 
@@ -97,8 +98,8 @@ impl Extent {
         }
     }
 
-    /// Panics unless `at` is aligned to a word and `len` bytes from there are inside. As the whole length is a multiple of 8, so is
-    /// then the padding of the last word.
+    /// Panics unless `at` is aligned to a word and `len` bytes from there are inside. As the whole length is a multiple of 8, so
+    /// is then the padding of the last word.
     #[inline]
     fn check_payload(self, at: usize, len: usize) {
         if !at.is_multiple_of(8) || len > self.len() || at > self.len() - len {

@@ -206,31 +206,37 @@ fn fill(
 pub(super) fn allocate(file: &File, path: &Path, memory: bool, len: u64) -> Result<(), OpenError> {
     check_size_limit(path, len)?;
     space::check_room(file.as_fd(), path, memory, len)?;
-    // In pieces: on tmpfs a call that a signal interrupts gives up all that it had allocated, and a profiler sends signals
-    // faster than a large file is allocated.
+    let reserve = |offset: u64, count: u64| {
+        // SAFETY: the descriptor is open; no memory is passed. Both numbers are below 2^63, since `len` is under the limit.
+        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, offset as libc::off_t, count as libc::off_t) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    let Err((done, source)) = in_pieces(len, reserve) else { return Ok(()) };
+    match source.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM) => {
+            let available = filesystem::available_bytes(file.as_fd()).unwrap_or(0).saturating_add(done).min(len - 1);
+            Err(OpenError::NoSpace { path: path.to_owned(), needed: len, available })
+        }
+        Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
+            let magic = filesystem::magic(file.as_fd()).unwrap_or(0);
+            Err(OpenError::UnsupportedFilesystem { path: path.to_owned(), magic, name: filesystem::name(magic) })
+        }
+        _ => Err(OpenError::io("allocate the space of the file", path, source)),
+    }
+}
+
+/// Reserves a length in pieces, smaller ones after each interruption: some kernels give up all that an interrupted call had
+/// allocated, and a profiler may send signals faster than a large file is allocated. An error says how much was done.
+fn in_pieces(len: u64, mut reserve: impl FnMut(u64, u64) -> io::Result<()>) -> Result<(), (u64, io::Error)> {
     const LEAST: u64 = 1 << 20;
     let mut piece = 64 << 20;
     let mut done = 0;
     while done < len {
         let count = piece.min(len - done);
-        // SAFETY: the descriptor is open; no memory is passed. Both numbers are below 2^63, since `len` is under the limit.
-        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, done as libc::off_t, count as libc::off_t) };
-        if result == 0 {
-            done += count;
-            continue;
-        }
-        let source = io::Error::last_os_error();
-        match source.raw_os_error() {
-            Some(libc::EINTR) => piece = (piece / 2).max(LEAST),
-            Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM) => {
-                let available = filesystem::available_bytes(file.as_fd()).unwrap_or(0).saturating_add(done).min(len - 1);
-                return Err(OpenError::NoSpace { path: path.to_owned(), needed: len, available });
-            }
-            Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
-                let magic = filesystem::magic(file.as_fd()).unwrap_or(0);
-                return Err(OpenError::UnsupportedFilesystem { path: path.to_owned(), magic, name: filesystem::name(magic) });
-            }
-            _ => return Err(OpenError::io("allocate the space of the file", path, source)),
+        match reserve(done, count) {
+            Ok(()) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => piece = (piece / 2).max(LEAST),
+            Err(error) => return Err((done, error)),
         }
     }
     Ok(())

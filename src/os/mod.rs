@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | [`clock`] | how late is it, on a clock that all processes of a machine share |
 //! | [`create`] | a new file that appears under its name only when it is complete |
-//! | [`file`] | an existing file, opened so that nothing but a trusted regular file is accepted |
+//! | [`mod@file`] | an existing file, opened so that nothing but a trusted regular file is accepted |
 //! | [`filesystem`] | is the file system one that is known to work |
 //! | [`fork`] | handlers that run around each fork |
 //! | [`identity`] | memory that any forked child finds zero, and a lock in it |

@@ -42,14 +42,18 @@ impl<M: Memory> Core<M> {
             at(segment::TAIL).store(0, Ordering::Relaxed);
             at(segment::BIRTH).store(birth.wrapping_add(1), Ordering::Relaxed);
         }
-        let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed);
+        let tail = self.tail(segment);
         let generation = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
-        // A tail beyond the end is rotten; the segment counts as full, and is sealed when it is given back.
-        let tail = (tail as usize).min(self.layout.segment_units);
         // Release fence: pairs with the acquire fence of readers. Whoever reads a byte written from here on finds the generation that was
         // raised before this segment became free.
         self.memory.fence(weaken(Mutant::NoClaimFence, Ordering::Release));
         Some(Claim { segment, generation, tail, held })
+    }
+
+    /// Units filled. A tail beyond the end is rotten; the segment counts as full.
+    pub(super) fn tail(&self, segment: usize) -> usize {
+        let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed);
+        tail.min(self.layout.segment_units as u64) as usize
     }
 
     /// Gives a segment back, to OPEN or, if next to nothing more fits or `seal` says so, to SEALED. `false` means that this process had been taken for
@@ -154,7 +158,7 @@ impl<M: Memory> Op<'_, M> {
         let core = self.core;
         let segments = core.layout.segments;
         (0..segments).map(|i| (i + self.hints.lane as usize) % segments).find_map(|segment| {
-            let tail = core.load(core.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed) as usize;
+            let tail = core.tail(segment);
             // Not yet held, so only a guess, but it spares segments with too little room the claim.
             if tail + units > core.layout.segment_units { None } else { self.claim_open(segment, log, units, owner) }
         })

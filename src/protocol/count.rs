@@ -11,7 +11,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Core, Found, Kind, Memory, Mutant, Op, Probe, Word};
+use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word};
 use crate::layout::{SLOTS, header, line};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,13 +146,13 @@ impl<M: Memory> Core<M> {
     }
 
     /// Counts anew what a death left wrong. Does nothing if anybody is in the middle of a change, or makes one meanwhile: then the count stays too high for
-    /// a while longer. Called after a recovery.
-    pub fn recount(&self) -> bool {
+    /// a while longer. Called after a recovery, and by whoever cannot get below the bound: that one (`me`) has marked itself, but has not changed anything yet.
+    pub fn recount(&self, me: Option<Owner>) -> bool {
         if self.layout.geometry.max_entries == 0 {
             return true;
         }
         let before = CountWord(self.load(header::COUNT, Ordering::Acquire));
-        if self.is_anybody_counting() {
+        if self.is_anybody_counting(me) {
             return false;
         }
         let era = self.era();
@@ -167,16 +167,17 @@ impl<M: Memory> Core<M> {
                 }
             }
         }
-        if self.is_anybody_counting() {
+        if self.is_anybody_counting(me) {
             return false;
         }
         let word = self.memory.word(header::COUNT);
         word.compare_exchange(before.0, before.changed_to(era as u16, count).0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn is_anybody_counting(&self) -> bool {
+    fn is_anybody_counting(&self, me: Option<Owner>) -> bool {
         self.memory.fence(Ordering::SeqCst); // pairs with the fence in `counting`
         let lines = (self.load(header::LINES_USED, Ordering::Acquire) as usize).min(self.layout.lines);
-        (0..lines).any(|line| self.load(self.layout.line_at(line, line::COUNTING), Ordering::Acquire) != 0)
+        let marks = |line| self.load(self.layout.line_at(line, line::COUNTING), Ordering::Acquire);
+        (0..lines).any(|line| marks(line) != u64::from(me.is_some_and(|me| usize::from(me.line) == line)))
     }
 }

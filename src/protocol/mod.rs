@@ -18,6 +18,8 @@ mod slot;
 mod state;
 mod sweep;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod update;
 mod verify;
 mod victim;

@@ -12,6 +12,8 @@ use crate::layout::{SLOTS, UNIT};
 
 /// After so many attempts to replace a word, a plain set evicts it instead and inserts.
 const REPLACE_ATTEMPTS: u32 = 8;
+/// After so many attempts to get below the bound on the entries, the write is dropped.
+const ATTEMPTS_TO_COUNT: u32 = 4096;
 /// After so many attempts in all, the write is dropped. Every attempt that fails means that another operation made a step.
 const ATTEMPTS: u32 = 10_000;
 
@@ -108,14 +110,19 @@ impl<M: Memory> Op<'_, M> {
 
     /// Counts one entry more, evicting one if there are as many as there may be.
     pub(super) fn reserve_one(&self) -> bool {
-        for attempt in 0..4096 {
+        let mut in_vain = 0;
+        for _ in 0..ATTEMPTS_TO_COUNT {
             if self.reserve_entry() == Reserve::Granted {
                 return true;
             }
-            if attempt > 64 {
-                self.core.memory.pause(attempt); // whoever holds the oldest segment is let go on
+            if !self.evict_for_count() {
+                // Others hold what could be evicted, or the count is wrong.
+                in_vain += 1;
+                self.core.memory.pause(in_vain);
+                if in_vain % 16 == 0 && !self.core.recount(self.owner) && in_vain >= 64 {
+                    return false;
+                }
             }
-            self.evict_for_count();
         }
         false
     }

@@ -80,7 +80,7 @@ impl<M: Memory> Core<M> {
         self.line_word(line, line::COUNTING).store(0, Ordering::Release);
         // Last: a recovery that dies before this is repeated.
         self.line_word(line, line::INCARNATION).store(0, Ordering::Release);
-        self.recount();
+        self.recount(None);
         true
     }
 

@@ -47,6 +47,8 @@ pub enum Step {
     Kept,
     /// All done, but somebody pins it.
     Pinned(Owner),
+    /// The next entry deserves to stay, and there is no room for it at this moment.
+    Stuck,
 }
 
 /// A walk that this operation holds the segment for.
@@ -62,6 +64,9 @@ struct Walk {
     targets: [Option<Claim>; 2],
     evicted: Evicted,
     mercy: Mercy,
+    /// Segments are wanted, and not just one entry less.
+    is_for_room: bool,
+    is_stuck: bool,
 }
 
 enum Fate {
@@ -83,10 +88,10 @@ impl<M: Memory> Op<'_, M> {
         if !self.core.swap_state(segment, state, held) {
             return Step::Taken;
         }
-        let tail = self.core.load(self.core.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed) as usize;
-        let mut walk = self.walk(segment, state.log(), tail.min(self.core.layout.segment_units), mercy);
+        let mut walk = self.walk(segment, state.log(), self.core.tail(segment), mercy);
         if most_evictions != u64::MAX {
             walk.flags &= !COMPACT; // entries are to go, not to be saved
+            walk.is_for_room = false;
         }
         self.handle_some(&mut walk, most_evictions);
         let step = self.end_step(&mut walk, held);
@@ -99,6 +104,7 @@ impl<M: Memory> Op<'_, M> {
         let segment = claim.segment;
         let mut walk = self.walk(segment, log, claim.tail, Mercy::Policy);
         walk.flags &= !COMPACT;
+        walk.is_for_room = false;
         walk.own = Some(claim);
         self.handle_some(&mut walk, 1);
         self.store_hand(&walk);
@@ -119,7 +125,7 @@ impl<M: Memory> Op<'_, M> {
             flags = if live * 2 <= core.layout.segment_units { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
-        Walk { segment, generation, log, hand, tail, flags, own: None, targets: [None, None], evicted: Evicted::default(), mercy }
+        Walk { segment, generation, log, hand, tail, flags, own: None, targets: [None, None], evicted: Evicted::default(), mercy, is_for_room: true, is_stuck: false }
     }
 
     fn store_hand(&self, walk: &Walk) {
@@ -151,6 +157,9 @@ impl<M: Memory> Op<'_, M> {
                 return;
             };
             self.handle_entry(walk, place, &header);
+            if walk.is_stuck {
+                return;
+            }
             walk.hand += header.units();
             units += header.units();
         }
@@ -175,7 +184,7 @@ impl<M: Memory> Op<'_, M> {
             loop {
                 let word = self.core.slot(slot_at);
                 let points_here = word.kind() != Kind::Empty && word.place() == place && word.is_of_generation(walk.generation);
-                if !points_here || self.handle_word(walk, slot_at, word, header) || wanted(Mutant::SweepNoRetry) {
+                if !points_here || self.handle_word(walk, slot_at, word, header) || walk.is_stuck || wanted(Mutant::SweepNoRetry) {
                     break;
                 }
                 // The exchange failed: the word was changed, maybe only its use count. The slot is read again (R6).
@@ -204,16 +213,19 @@ impl<M: Memory> Op<'_, M> {
                 walk.flags |= RETAINED;
                 self.core.swap_slot(slot_at, word, word.with_freq(freq))
             }
-            Fate::Move(log, freq) => match self.target(walk, log, header.units()) {
-                Some(claim) => {
+            Fate::Move(log, freq) => {
+                let units = header.units();
+                if let Some(claim) = self.target(walk, log, units) {
                     let done = self.move_entry(claim, &probe, freq);
-                    if done {
-                        self.world.count(Event::MovedUnits, header.units() as u64);
-                    }
-                    done
+                    self.world.count(Event::MovedUnits, if done { units as u64 } else { 0 });
+                    return done;
                 }
-                None => self.evict_by_policy(walk, &probe),
-            },
+                if walk.is_for_room {
+                    walk.is_stuck = true;
+                    return false;
+                }
+                self.evict_by_policy(walk, &probe)
+            }
         }
     }
 
@@ -314,7 +326,7 @@ impl<M: Memory> Op<'_, M> {
         if walk.hand < walk.tail {
             self.store_hand(walk);
             core.swap_state(walk.segment, held, sealed);
-            return Step::Walked(evicted);
+            return if walk.is_stuck && evicted == 0 { Step::Stuck } else { Step::Walked(evicted) };
         }
         if walk.flags & RETAINED != 0 {
             let birth = core.memory.word(header::BIRTHS).fetch_add(1, Ordering::Relaxed).wrapping_add(1);

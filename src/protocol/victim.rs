@@ -157,8 +157,15 @@ impl<M: Memory> Op<'_, M> {
             let mercy = if *effort < STEPS_WITH_MERCY { Mercy::Policy } else { Mercy::None };
             let step = self.sweep_once(mercy);
             *effort += 1;
-            if !matches!(step, None | Some(Step::Taken)) {
-                continue;
+            match step {
+                None | Some(Step::Taken) => {}
+                Some(Step::Stuck) => {
+                    // Others hold what survivors would go to. Let them go on, but not for long.
+                    *effort += 31;
+                    self.core.memory.pause(*effort);
+                    continue;
+                }
+                Some(_) => continue,
             }
             // Everything is held by others. They may be dead; if not, let them go on.
             let holders = self.core.survey(self.era).holders;
@@ -178,7 +185,7 @@ impl<M: Memory> Op<'_, M> {
         }
         let steps = (units * 4 * UNIT / (16 << 10)).clamp(1, 8);
         for _ in 0..steps {
-            let Some(step) = self.sweep_once(Mercy::Policy) else { return };
+            let Some(step) = self.sweep_once(Mercy::Policy).filter(|&step| step != Step::Stuck) else { return };
             if step == Step::Freed && self.core.count_free() > self.core.reserve() {
                 pressure.store(0, Ordering::Relaxed);
                 return;
@@ -186,18 +193,17 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay until their segment is swept.
-    pub(super) fn evict_for_count(&self) {
+    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay until their segment is swept. `false`: nothing
+    /// was done, since others hold what could be evicted, or nothing is there.
+    pub(super) fn evict_for_count(&self) -> bool {
         if self.core.layout.geometry.is_exact_lru() {
-            self.evict_least_recent();
-            return;
+            return self.evict_least_recent();
         }
         let log = self.core.log_to_sweep(self.core.counted());
         let other = if log == Log::Main { Log::Newcomers } else { Log::Main };
-        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(other)) else { return };
+        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(other)) else { return false };
         if !first.is_open {
-            self.sweep_step(first.segment, Mercy::Policy, 1);
-            return;
+            return self.sweep_step(first.segment, Mercy::Policy, 1) != Step::Taken;
         }
         let state = self.core.state(first.segment);
         if let Some(owner) = self.owner
@@ -205,7 +211,9 @@ impl<M: Memory> Op<'_, M> {
             && let Some(claim) = self.core.claim(first.segment, state, state.log(), owner)
         {
             self.evict_from_open(claim, state.log());
+            return true;
         }
+        false
     }
 
     /// The oldest segment of a log in which something is left to sweep: the one of last time, or by a look over the table.
@@ -240,7 +248,12 @@ impl<M: Memory> Op<'_, M> {
                 .map(|(bucket, slot)| core.layout.slot_at(bucket, slot))
                 .filter(|&at| SlotWord::from_bits(core.load(at, Ordering::Relaxed)).kind() == Kind::Live);
             let Some(at) = live.min_by_key(|&at| core.load(core.layout.stamp_at(at), Ordering::Relaxed)) else { return false };
-            let Found::Yes(probe) = self.examine_slot(at, None) else { continue };
+            let word = core.slot(at);
+            let Found::Yes(probe) = self.examine_slot(at, None) else {
+                // Nothing stands where the word points: it is empty for every purpose.
+                core.swap_slot(at, word, SlotWord::EMPTY);
+                continue;
+            };
             if self.evict(&probe) {
                 self.count(super::Event::EvictedUsed);
                 return true;

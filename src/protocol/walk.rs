@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{Core, Found, Kind, Memory, Op, Phase};
-use crate::layout::{COUNTERS, SLOTS, line, segment};
+use crate::layout::{COUNTERS, SLOTS, line};
 
 /// A look over the whole file. Weakly consistent: nothing stands still meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +47,7 @@ impl<M: Memory> Core<M> {
             }
             if state.phase() != Phase::Free {
                 census.main += usize::from(state.log() == super::Log::Main);
-                let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed) as usize;
-                census.filled_units += tail.min(self.layout.segment_units);
+                census.filled_units += self.tail(segment);
             }
             let tally = self.tally(segment, era);
             census.live_units += tally.units;

@@ -79,6 +79,27 @@ fn threads_queue_like_processes() {
 }
 
 #[test]
+fn no_two_hold_the_lock_of_a_path_at_once() {
+    let scratch = Scratch::new();
+    let path = scratch.path("x");
+    let holders = AtomicI32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let held = lock_creation(&path, &OPTIONS).unwrap();
+                    assert_eq!(holders.fetch_add(1, Ordering::Relaxed), 0);
+                    std::thread::yield_now();
+                    holders.fetch_sub(1, Ordering::Relaxed);
+                    drop(held);
+                }
+            });
+        }
+    });
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
+#[test]
 fn a_killed_creator_blocks_nobody_and_leaves_nothing() {
     let scratch = Scratch::new();
     let (path, sign) = (scratch.path("x"), scratch.path("sign"));
@@ -217,6 +238,23 @@ fn a_limit_on_file_sizes_is_an_error_and_not_a_signal() {
         matches!(create(&path, false), Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge)
     });
     child.expect_success();
+}
+
+#[test]
+fn an_interrupted_allocation_goes_on_in_smaller_pieces() {
+    let mut covered = 0;
+    let most = 3 << 20;
+    let result = in_pieces(100 << 20, |offset, count| {
+        if count > most {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        assert_eq!(offset, covered);
+        covered += count;
+        Ok(())
+    });
+    assert!(result.is_ok() && covered == 100 << 20);
+    let full = in_pieces(100 << 20, |offset, _| if offset == 0 { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) });
+    assert!(matches!(full, Err((done, _)) if done == 64 << 20));
 }
 
 #[test]

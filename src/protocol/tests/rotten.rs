@@ -1,0 +1,73 @@
+//! Bytes in the file are input: whatever they are, operations end, and nothing panics. (Memory safety is the memory layer's, which checks every
+//! offset; a panic here would be an offset that the protocol did not check.)
+
+use std::sync::atomic::Ordering;
+
+use super::super::{Core, Memory, Word};
+use super::{Bench, Dice, Hand, core, geometry, hash, rounds};
+use crate::memory::HeapMemory;
+
+/// Writes noise over some words: any bits, or bits that nearly make sense.
+fn scribble(core: &Core<HeapMemory>, dice: &mut Dice, words: u64) {
+    let total = core.layout.ghosts_at as u64 / 8;
+    let log = core.layout.log_at as u64 / 8;
+    let end = core.layout.total as u64 / 8;
+    for _ in 0..words {
+        let at = if dice.roll(2) == 0 { 32 + dice.roll(total - 32) } else { log + dice.roll(end - log) };
+        let word = core.memory.word(at as usize * 8);
+        let bits = match dice.roll(4) {
+            0 => dice.roll(u64::MAX),
+            1 => word.load(Ordering::Relaxed) ^ 1 << dice.roll(64),
+            2 => u64::MAX,
+            _ => core.memory.word((32 + dice.roll(total - 32)) as usize * 8).load(Ordering::Relaxed),
+        };
+        word.store(bits, Ordering::Relaxed);
+    }
+}
+
+fn traffic(hand: &Hand<'_>, dice: &mut Dice, many: u32) {
+    for _ in 0..many {
+        let key = dice.roll(100).to_le_bytes();
+        match dice.roll(8) {
+            0..=2 => drop(hand.set(&key, &vec![1; dice.roll(200) as usize], None)),
+            3 => drop(hand.remove(&key)),
+            4 => drop(hand.op().modify(&super::super::Key::new(&key, hash(&key)), |_| super::super::Decision::Remove)),
+            _ => drop(hand.get(&key)),
+        }
+    }
+}
+
+fn run(max_entries: u64) {
+    for seed in 1..=u64::from(rounds(300)) {
+        let core = core(geometry(max_entries));
+        let world = Bench::default();
+        let hand = Hand::new(&core, &world, 0);
+        let mut dice = Dice(seed * 7919);
+        traffic(&hand, &mut dice, 200);
+        for _ in 0..3 {
+            let words = 1 + dice.roll(40);
+            scribble(&core, &mut dice, words);
+            traffic(&hand, &mut dice, 30);
+            let op = hand.op();
+            (0..core.layout.buckets).for_each(|bucket| op.visit_bucket(bucket, |_, _| ()));
+            let _ = (core.verify(&hash, &mut |_| true), core.census(), core.slots_used(), core.counters());
+            core.recover_line(1);
+            core.recount(None);
+        }
+    }
+}
+
+#[test]
+fn noise_is_survived() {
+    run(0);
+}
+
+#[test]
+fn noise_is_survived_with_a_bound_on_the_entries() {
+    run(70);
+}
+
+#[test]
+fn noise_is_survived_with_exact_order_of_use() {
+    run(5);
+}
