@@ -29,7 +29,8 @@ pub enum OpenError {
     VersionMismatch { path: PathBuf, found: u32, expected: u32 },
     /// The file has the layout fingerprint `found`, and this build the one `expected`.
     LayoutMismatch { path: PathBuf, found: u64, expected: u64 },
-    /// The file's keys were placed by a hash function with the fingerprint `found`, and this build's has the one `expected`.
+    /// The file's keys were placed by a hash function with the fingerprint `found`, and this build's has the one
+    /// `expected`.
     HashMismatch { path: PathBuf, found: u64, expected: u64 },
     /// The header contradicts itself: `what` says how.
     CorruptHeader { path: PathBuf, what: &'static str },
@@ -43,9 +44,11 @@ pub enum OpenError {
     WrongOwner { path: PathBuf, found: u32, expected: u32 },
     /// The file's permission bits, `found`, let more users write than those asked for, `allowed`.
     WrongMode { path: PathBuf, found: u32, allowed: u32 },
-    /// The path names something other than a regular file; `kind` is what it is (symbolic link, directory, FIFO, socket, device).
+    /// The path names something other than a regular file; `kind` is what it is (symbolic link, directory, FIFO,
+    /// socket, device).
     NotARegularFile { path: PathBuf, kind: &'static str },
-    /// The file system is not known to keep the promises that the cache rests on. `magic` is its number, as `statfs` gives it.
+    /// The file system is not known to keep the promises that the cache rests on. `magic` is its number, as `statfs`
+    /// gives it.
     UnsupportedFilesystem { path: PathBuf, magic: u64, name: &'static str },
     /// The kernel or the file system has no open-file-description locks.
     NoFileLocks { path: PathBuf, source: io::Error },

@@ -1,12 +1,12 @@
 //! The hash that places keys in the index: fixed for ever, and the same in every process that opens a file.
 //!
-//! **Definition.** The generator SplitMix64, started at the 64-bit seed, gives eight words; the first is the seed and the others
-//! are the first seven secrets (the eighth is the published one) of `rapidhash_internal` of rapidhash V3, the plain variant:
-//! neither micro, nano nor protected. Secrets of our own, since with the published ones there are keys that collide under every
-//! seed. It is no defence against one who knows the seed.
+//! **Definition.** The generator SplitMix64, started at the 64-bit seed, gives eight words; the first is the seed and
+//! the others are the first seven secrets (the eighth is the published one) of `rapidhash_internal` of rapidhash V3,
+//! the plain variant: neither micro, nano nor protected. Secrets of our own, since with the published ones there are
+//! keys that collide under every seed. It is no defence against one who knows the seed.
 //!
-//! **Why this one.** Nanoseconds to the result, when the next key depends on it, AMD Zen 5; lengths vary by a quarter around the
-//! one given, in an order that the branch predictor cannot learn:
+//! **Why this one.** Nanoseconds to the result, when the next key depends on it, AMD Zen 5; lengths vary by a quarter
+//! around the one given, in an order that the branch predictor cannot learn:
 //!
 //! | bytes | 8 | 16 | 32 | 64 | 256 | 4,096 |
 //! | --- | --- | --- | --- | --- | --- | --- |
@@ -17,9 +17,9 @@
 //! | XXH3 (`twox-hash`) | 10.7 | 11.4 | 13.0 | 14.5 | 25.4 | 154 |
 //! | wyhash final 4 (written for the comparison, safe code) | 8.2 | 9.3 | 10.3 | 11.2 | 20.2 | 163 |
 //!
-//! With one length only, 16 bytes take 7.2 ns, against 8.0 for XXH3 and wyhash. The crate promises that its `v3` module changes
-//! its results in a new major version at most; the tests below pin them against the reference implementation in C all the same,
-//! and [`KeyHasher::fingerprint`] stands in the file's header.
+//! With one length only, 16 bytes take 7.2 ns, against 8.0 for XXH3 and wyhash. The crate promises that its `v3` module
+//! changes its results in a new major version at most; the tests below pin them against the reference implementation in
+//! C all the same, and [`KeyHasher::fingerprint`] stands in the file's header.
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 
@@ -47,8 +47,8 @@ impl KeyHasher {
         rapidhash_v3_inline::<true, false, false>(key, &self.secrets)
     }
 
-    /// Tells this function from any other: the hash of fixed bytes of all classes of length, each under the hash before as its
-    /// seed.
+    /// Tells this function from any other: the hash of fixed bytes of all classes of length, each under the hash before
+    /// as its seed.
     pub(crate) fn fingerprint() -> u64 {
         const LENS: [usize; 19] = [0, 1, 3, 4, 7, 8, 16, 17, 32, 33, 48, 64, 80, 96, 112, 113, 224, 225, 600];
         let bytes = fixed_bytes();
@@ -79,7 +79,8 @@ mod tests {
         rapidhash_v3_inline::<true, false, false>(bytes, &RapidSecrets::seed_cpp(seed))
     }
 
-    /// SMHasher3 publishes 0x1FDC65EE for "rapidhash v3, 64-bit": it depends on all lengths below 256 and on one of 2,048.
+    /// SMHasher3 publishes 0x1FDC65EE for "rapidhash v3, 64-bit": it depends on all lengths below 256 and on one of
+    /// 2,048.
     #[test]
     #[cfg_attr(miri, ignore = "long, and nothing for Miri to see")]
     fn published_verification_code() {

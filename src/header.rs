@@ -1,7 +1,7 @@
 //! The part of the header that never changes: what the file is, by which rules it was made, and its geometry.
 //!
-//! The first 16 bytes (magic, format version) mean the same in every version. Everything here is read once, before the file is mapped,
-//! and is believed only if the checksum and every number make sense.
+//! The first 16 bytes (magic, format version) mean the same in every version. Everything here is read once, before the
+//! file is mapped, and is believed only if the checksum and every number make sense.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
 //! Where everything lies in the file.
 //!
-//! All offsets follow from a handful of numbers, the geometry, which stand in the header and are checked once, when a process attaches.
-//! From then on no offset is ever read from the file: what is read there is an index, and is checked against the geometry first.
-//! `docs/design.md` draws the same layout byte by byte.
+//! All offsets follow from a handful of numbers, the geometry, which stand in the header and are checked once, when a
+//! process attaches. From then on no offset is ever read from the file: what is read there is an index, and is checked
+//! against the geometry first. `docs/design.md` draws the same layout byte by byte.
 
 use crate::error::OpenError;
 
@@ -309,8 +309,8 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
     }
 }
 
-/// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with `max_entries` of them, since there a full line
-/// would evict before the bound is reached.
+/// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with `max_entries` of them, since
+/// there a full line would evict before the bound is reached.
 fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: u64) -> (u64, u64) {
     let slots = SLOTS as u64;
     let by_size = (capacity * 5).div_ceil(entry_size * 3).div_ceil(slots);
@@ -325,7 +325,8 @@ fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: 
     ((max_entries * 5).div_ceil(slots * 2).min(most), max_entries.min(ghosts.max(capacity / 256)))
 }
 
-/// A number that changes whenever the meaning of any byte of the file changes: the FNV-1a hash of all sizes and offsets.
+/// A number that changes whenever the meaning of any byte of the file changes: the FNV-1a hash of all sizes and
+/// offsets.
 pub const FINGERPRINT: u64 = {
     let facts = [
         HEADER_BYTES,

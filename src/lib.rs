@@ -1,5 +1,5 @@
-//! **shmemo** is the cache that every process on a machine shares: one mapped file, no server. Reads take no lock and make no system
-//! call; a process killed at any instruction loses nothing but the write that it was in the middle of.
+//! **shmemo** is the cache that every process on a machine shares: one mapped file, no server. Reads take no lock and
+//! make no system call; a process killed at any instruction loses nothing but the write that it was in the middle of.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! [`Cache`] has the operations, [`Builder`] the options, [`OpenError`] and [`SetError`] what can go wrong. How it works, and why it may be
-//! trusted, is in `docs/design.md`.
+//! [`Cache`] has the operations, [`Builder`] the options, [`OpenError`] and [`SetError`] what can go wrong. How it
+//! works, and why it may be trusted, is in `docs/design.md`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]

@@ -8,8 +8,9 @@ use crate::protocol::{Event, Key, World};
 const GROUP: usize = 16;
 
 impl Cache {
-    /// Gets many keys: `visit` is called once for each, in order, with its index and its value. Faster than one by one, since the memory of several keys is
-    /// fetched side by side. Each get is atomic, the whole is not. The value is a private copy that is good until `visit` returns.
+    /// Gets many keys: `visit` is called once for each, in order, with its index and its value. Faster than one by one,
+    /// since the memory of several keys is fetched side by side. Each get is atomic, the whole is not. The value is a
+    /// private copy that is good until `visit` returns.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>, mut visit: impl FnMut(usize, Option<&[u8]>)) {
         let inner = &*self.inner;
         let mut keys = keys.into_iter();

@@ -14,8 +14,8 @@ pub enum OnMismatch {
     Error,
     /// Use the file with its own geometry. A file of another format version is still an error.
     UseExisting,
-    /// Put a new file in place of it. Those who are attached to the old one keep it until they leave; their [`Cache::is_current`] is then `false`. Only a file
-    /// of this crate is ever replaced.
+    /// Put a new file in place of it. Those who are attached to the old one keep it until they leave; their
+    /// [`Cache::is_current`] is then `false`. Only a file of this crate is ever replaced.
     Recreate,
 }
 
@@ -71,38 +71,41 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The size of the file in bytes, everything included: 1 MiB to 1 TiB, rounded down to whole pages. All of it is allocated when the file is made.
-    /// Default: 64 MiB, or half of what is free if that is less.
+    /// The size of the file in bytes, everything included: 1 MiB to 1 TiB, rounded down to whole pages. All of it is
+    /// allocated when the file is made. Default: 64 MiB, or half of what is free if that is less.
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = Some(bytes);
         self
     }
 
-    /// The most entries that the cache holds, whenever no call is under way; 1 to 2^32 - 1. With up to 64, the one evicted is exactly the least recently used. Default: no
-    /// bound but the capacity.
+    /// The most entries that the cache holds, whenever no call is under way; 1 to 2^32 - 1. With up to 64, the one
+    /// evicted is exactly the least recently used. Default: no bound but the capacity.
     #[must_use]
     pub fn max_entries(mut self, count: u64) -> Self {
         self.max_entries = Some(count);
         self
     }
 
-    /// The most bytes that a value can have: at most 1/16 of the capacity. Default: 1/64 of it. A smaller bound makes smaller segments, of which fewer bytes lie idle.
+    /// The most bytes that a value can have: at most 1/16 of the capacity. Default: 1/64 of it. A smaller bound makes
+    /// smaller segments, of which fewer bytes lie idle.
     #[must_use]
     pub fn max_value_len(mut self, bytes: usize) -> Self {
         self.max_value_len = Some(bytes);
         self
     }
 
-    /// How many bytes of the log an entry takes, for the size of the index: 16 + key + value, each part rounded up to 8, and 16 more if it expires. Default: 256. Smaller
-    /// entries than this are limited by the index, larger ones leave a part of it unused.
+    /// How many bytes of the log an entry takes, for the size of the index: 16 + key + value, each part rounded up to
+    /// 8, and 16 more if it expires. Default: 256. Smaller entries than this are limited by the index, larger ones
+    /// leave a part of it unused.
     #[must_use]
     pub fn expected_entry_size(mut self, bytes: usize) -> Self {
         self.expected_entry_size = Some(bytes);
         self
     }
 
-    /// The time to live of what this handle stores without one. Default: that of the file, which is the one given when it was made, else for ever.
+    /// The time to live of what this handle stores without one. Default: that of the file, which is the one given when
+    /// it was made, else for ever.
     #[must_use]
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.default_ttl = Some(ttl);
@@ -116,23 +119,25 @@ impl Builder {
         self
     }
 
-    /// The permission bits of a file that is made, whatever the umask, and the most that one attached to may grant to write. Default 0600: this user alone. A mode that lets others
-    /// write trusts them with everything, and lets files of other users be attached to.
+    /// The permission bits of a file that is made, whatever the umask, and the most that one attached to may grant to
+    /// write. Default 0600: this user alone. A mode that lets others write trusts them with everything, and lets files
+    /// of other users be attached to.
     #[must_use]
     pub fn mode(mut self, bits: u32) -> Self {
         self.mode = bits;
         self
     }
 
-    /// Whether to touch all pages at opening, so that no first use of a page costs some microseconds later: 0.3 to 1.5 s for each GiB. Default: no.
+    /// Whether to touch all pages at opening, so that no first use of a page costs some microseconds later: 0.3 to 1.5
+    /// s for each GiB. Default: no.
     #[must_use]
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
         self
     }
 
-    /// Whether to take a file system that is not on the list of those known to work (tmpfs, ext4, xfs, btrfs, f2fs). Network file systems do not: their locks
-    /// and mappings are not shared between machines. Default: no.
+    /// Whether to take a file system that is not on the list of those known to work (tmpfs, ext4, xfs, btrfs, f2fs).
+    /// Network file systems do not: their locks and mappings are not shared between machines. Default: no.
     #[must_use]
     pub fn allow_unknown_filesystem(mut self, allow: bool) -> Self {
         self.allow_unknown_filesystem = allow;
@@ -146,7 +151,8 @@ impl Builder {
         self
     }
 
-    /// Attaches to the cache at `path`, or makes it if nothing is there. Of any number of processes that do so at once, one makes it, and all end up in it.
+    /// Attaches to the cache at `path`, or makes it if nothing is there. Of any number of processes that do so at once,
+    /// one makes it, and all end up in it.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -170,8 +176,9 @@ impl Builder {
         open::attach(&self, path.as_ref())
     }
 
-    /// Makes a cache without a name: a sealed memory file, shared with the children that this process forks and with any process that is handed its descriptor
-    /// (see [`Cache::from_fd`]). It leaves nothing behind when the last process ends, however it ends.
+    /// Makes a cache without a name: a sealed memory file, shared with the children that this process forks and with
+    /// any process that is handed its descriptor (see [`Cache::from_fd`]). It leaves nothing behind when the last
+    /// process ends, however it ends.
     ///
     /// # Errors
     /// See [`OpenError`].

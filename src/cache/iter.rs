@@ -17,8 +17,8 @@ pub struct Iter {
 pub struct Keys(Iter);
 
 impl Cache {
-    /// All entries, as copies. Weakly consistent: an entry that is there throughout is given exactly once, one that comes, goes or changes meanwhile may
-    /// or may not be given, and no value is torn. Does not count as a use.
+    /// All entries, as copies. Weakly consistent: an entry that is there throughout is given exactly once, one that
+    /// comes, goes or changes meanwhile may or may not be given, and no value is torn. Does not count as a use.
     pub fn iter(&self) -> Iter {
         Iter { cache: self.clone(), bucket: 0, ready: VecDeque::new() }
     }

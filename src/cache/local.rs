@@ -1,4 +1,5 @@
-//! What each thread keeps for itself, in the memory of its process: guesses where to write and sweep, and counters not yet added up.
+//! What each thread keeps for itself, in the memory of its process: guesses where to write and sweep, and counters not
+//! yet added up.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
@@ -27,7 +28,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // A lock that a fork left taken costs the lane, nothing else. The last lane is shared, and is not given out again.
+        // A lock that a fork left taken costs the lane, nothing else. The last lane is shared, and is not given out
+        // again.
         if (self.0 as usize) < LANES - 1
             && let Ok(mut free) = FREE_LANES.try_lock()
         {

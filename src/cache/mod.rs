@@ -36,10 +36,11 @@ const LONGEST_TTL_MS: u64 = 1 << 40;
 
 /// A cache that every process that opens the same file shares.
 ///
-/// Cheap to clone (all clones of a process are one attachment), and usable from any number of threads. Reads take no lock and make no
-/// system call. Every operation on one key is linearizable across threads and processes, evictions aside: the cache may
-/// let go of any entry at any moment, but a value that was replaced, removed, cleared or has expired never comes back. A process that is
-/// killed at any instruction loses at most the write that it was in the middle of.
+/// Cheap to clone (all clones of a process are one attachment), and usable from any number of threads. Reads take no
+/// lock and make no system call. Every operation on one key is linearizable across threads and processes, evictions
+/// aside: the cache may let go of any entry at any moment, but a value that was replaced, removed, cleared or has
+/// expired never comes back. A process that is killed at any instruction loses at most the write that it was in the
+/// middle of.
 ///
 /// Keys have 0 bytes to 64 KiB (and at most [`Builder::max_value_len`]), values 0 to [`Builder::max_value_len`] bytes.
 ///
@@ -64,7 +65,7 @@ struct Inner {
     /// Time to live of entries that are given none, in milliseconds; 0 for ever.
     default_ttl_ms: u64,
     path: Option<PathBuf>,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     seat: Arc<Seat>,
 }
 
@@ -150,7 +151,8 @@ impl Cache {
         Builder::default()
     }
 
-    /// Attaches to the cache at `path`, or makes it with the defaults: 64 MiB, or half of what is free there if that is less.
+    /// Attaches to the cache at `path`, or makes it with the defaults: 64 MiB, or half of what is free there if that is
+    /// less.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -158,7 +160,8 @@ impl Cache {
         Self::builder().open(path)
     }
 
-    /// Attaches to an anonymous cache by its descriptor, which [`Cache::as_fd`] of another process (or of a parent) gave.
+    /// Attaches to an anonymous cache by its descriptor, which [`Cache::as_fd`] of another process (or of a parent)
+    /// gave.
     ///
     /// # Errors
     /// [`OpenError::NotSealed`] unless the memory is sealed against shrinking and growing; else as when opening a path.
@@ -191,19 +194,21 @@ impl Cache {
         Some(self.inner.header.geometry.max_entries).filter(|&most| most > 0)
     }
 
-    /// Whether the path still names the file that this handle is attached to. `false` after somebody deleted it or put another in its place: this handle
-    /// goes on with what it has, but new openers do not meet it there. Always `true` for an anonymous cache.
+    /// Whether the path still names the file that this handle is attached to. `false` after somebody deleted it or put
+    /// another in its place: this handle goes on with what it has, but new openers do not meet it there. Always `true`
+    /// for an anonymous cache.
     pub fn is_current(&self) -> bool {
         self.inner.path.as_deref().is_none_or(|path| self.inner.seat.is_file_at(path))
     }
 
-    /// Makes every entry of this moment dead, in one atomic step, whatever the number of entries. Their memory is given back as new entries come.
+    /// Makes every entry of this moment dead, in one atomic step, whatever the number of entries. Their memory is given
+    /// back as new entries come.
     pub fn clear(&self) {
         self.inner.core.clear();
     }
 
-    /// The number of entries: those of which it is not yet known that they have expired. Adds up a few hundred counts. A process that died in the middle
-    /// of a write can leave it off by one until that part of the log is recycled.
+    /// The number of entries: those of which it is not yet known that they have expired. Adds up a few hundred counts.
+    /// A process that died in the middle of a write can leave it off by one until that part of the log is recycled.
     pub fn len(&self) -> usize {
         self.inner.core.len()
     }

@@ -199,7 +199,8 @@ fn assemble(
         MappedMemory::map(&opened.file, header.geometry.capacity as usize, builder.prefault).map_err(io_error("map the file"))?;
     let core = Core { memory, layout };
     let path: Option<PathBuf> = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
-    let seat = Seat::new(opened, layout).map_err(io_error("set up the identity of this process"))?;
+    let lanes = Arc::new(Lanes::new());
+    let seat = Seat::new(opened, layout, lanes.clone()).map_err(io_error("set up the identity of this process"))?;
     // Should the registry be full, the first write tries again and says so.
     let _ = seat.attach(&core);
     Ok(Cache {
@@ -209,7 +210,7 @@ fn assemble(
             default_ttl_ms: builder.default_ttl_ms()?.unwrap_or(header.default_ttl_ms),
             header,
             path,
-            lanes: Lanes::new(),
+            lanes,
             seat,
         }),
     })

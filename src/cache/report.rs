@@ -18,10 +18,11 @@ pub struct Report {
     pub payload_bytes: u64,
     /// Entries in the log, dead ones included.
     pub logged: usize,
-    /// Slots that an insert has begun to use and not finished: what is under way now, and what died processes left. They are taken back by the next insert
-    /// or sweep.
+    /// Slots that an insert has begun to use and not finished: what is under way now, and what died processes left.
+    /// They are taken back by the next insert or sweep.
     pub unfinished: usize,
-    /// By how much [`Cache::len`] is off. A death in the middle of a write leaves a 1 here until that part of the log is recycled.
+    /// By how much [`Cache::len`] is off. A death in the middle of a write leaves a 1 here until that part of the log
+    /// is recycled.
     pub count_drift: usize,
 }
 

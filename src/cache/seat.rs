@@ -1,10 +1,11 @@
-//! The place of this process in the registry of a file: who it is, how it gets and leaves a line, and who of the others is dead.
+//! The place of this process in the registry of a file: who it is, how it gets and leaves a line, and who of the others
+//! is dead.
 //!
-//! A line belongs to whoever holds the kernel's lock on its first byte (an open-file-description lock, which the kernel drops when the
-//! process dies, in whatever way). The descriptor of that lock is opened for it alone: it is never mapped, duplicated or passed on.
-//! Who this process is stands in a page that every forked child finds zero, so a child behaves as unattached by whatever kind of fork it came
-//! to be; it takes its own line at its first write. The handlers around `fork` open the child's descriptor beforehand, so that the child needs neither path nor
-//! rights.
+//! A line belongs to whoever holds the kernel's lock on its first byte (an open-file-description lock, which the kernel
+//! drops when the process dies, in whatever way). The descriptor of that lock is opened for it alone: it is never
+//! mapped, duplicated or passed on. Who this process is stands in a page that every forked child finds zero, so a child
+//! behaves as unattached by whatever kind of fork it came to be; it takes its own line at its first write. The handlers
+//! around `fork` open the child's descriptor beforehand, so that the child needs neither path nor rights.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::local::Lanes;
 use crate::error::NotAttached;
 use crate::layout::{LINE_BYTES, Layout, header};
 use crate::memory::MappedMemory;
@@ -48,8 +50,11 @@ pub(super) struct Seat {
     device: u64,
     inode: u64,
     layout: Layout,
+    /// What the threads of this process counted: a child has counted nothing yet.
+    lanes: Arc<Lanes>,
     page: WipedPage,
-    /// The descriptor that holds the lock of this process's line, or in a child that no handler prepared, a copy of its parent's.
+    /// The descriptor that holds the lock of this process's line, or in a child that no handler prepared, a copy of its
+    /// parent's.
     line_fd: AtomicI32,
     /// The descriptor that a child is going to lock its line by, while a fork is under way and in the child after it.
     child_fd: AtomicI32,
@@ -57,8 +62,9 @@ pub(super) struct Seat {
 
 fn borrow(fd: &AtomicI32) -> Option<BorrowedFd<'_>> {
     let fd = fd.load(Ordering::Acquire);
-    // SAFETY: a descriptor that stands here is open until it is taken from here. Should a stranger have closed it by force, then calls on it fail or are
-    // answered for another file, which `is_line_fd_ours` finds out; no memory is at stake.
+    // SAFETY: a descriptor that stands here is open until it is taken from here. Should a stranger have closed it by
+    // force, then calls on it fail or are answered for another file, which `is_line_fd_ours` finds out; no memory is at
+    // stake.
     (fd != NO_FD).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
@@ -66,7 +72,8 @@ fn borrow(fd: &AtomicI32) -> Option<BorrowedFd<'_>> {
 fn close(fd: &AtomicI32, device: u64, inode: u64) {
     let fd = fd.swap(NO_FD, Ordering::AcqRel);
     if fd != NO_FD && fork::same_file(fd, device, inode) {
-        // SAFETY: the number was ours to close, was taken from its only place by the swap, and is still open on our file.
+        // SAFETY: the number was ours to close, was taken from its only place by the swap, and is still open on our
+        // file.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
 }
@@ -76,12 +83,13 @@ fn encode(owner: Owner) -> u64 {
 }
 
 impl Seat {
-    pub fn new(opened: file::OpenedFile, layout: Layout) -> io::Result<Arc<Self>> {
+    pub fn new(opened: file::OpenedFile, layout: Layout, lanes: Arc<Lanes>) -> io::Result<Arc<Self>> {
         let seat = Arc::new(Self {
             device: opened.device,
             inode: opened.inode,
             file: opened.file,
             layout,
+            lanes,
             page: WipedPage::new()?,
             line_fd: AtomicI32::new(NO_FD),
             child_fd: AtomicI32::new(NO_FD),
@@ -109,7 +117,8 @@ impl Seat {
         (word != 0).then_some(Owner { line: word as u16, incarnation: word >> 16 })
     }
 
-    /// The time of the file, in milliseconds. `u64::MAX` where the clock cannot be trusted: then everything that expires has expired.
+    /// The time of the file, in milliseconds. `u64::MAX` where the clock cannot be trusted: then everything that
+    /// expires has expired.
     pub fn now_ms(&self, core: &Core<MappedMemory>) -> u64 {
         if self.page.word(page::CLOCK).load(Ordering::Acquire) == 0 {
             self.read_clock_offset();
@@ -137,8 +146,12 @@ impl Seat {
         if let Some(owner) = self.owner() {
             return Ok(owner);
         }
-        // Without a line of our own, what stands here is a copy of the parent's descriptor: closed, so that its lock ends with the parent.
-        close(&self.line_fd, self.device, self.inode);
+        // Without a line of our own, what stands here is a copy of the parent's descriptor: closed, so that its lock
+        // ends with the parent.
+        if self.line_fd.load(Ordering::Acquire) != NO_FD {
+            close(&self.line_fd, self.device, self.inode);
+            self.lanes.forget();
+        }
         let fd = self.open_line_fd().map_err(NotAttached::Io)?;
         lock::lock_wait(fd.as_fd(), ATTACH_BYTE, 1, Kind::Shared).map_err(NotAttached::Io)?;
         self.begin_boot(core, fd.as_fd()).map_err(NotAttached::Io)?;
@@ -167,7 +180,8 @@ impl Seat {
         let me = ProcessId::current();
         let tenant = Tenant { pid: me.pid, start_time: me.start_time, pid_namespace: me.pid_namespace };
         let try_line = |line: usize| lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).map_err(NotAttached::Io);
-        // Lines that were given back first: they are free in all likelihood. Locks of one file are a list, so asking for each costs the kernel a walk.
+        // Lines that were given back first: they are free in all likelihood. Locks of one file are a list, so asking
+        // for each costs the kernel a walk.
         for line in (0..core.layout.lines).filter(|&line| core.incarnation(line) == 0) {
             if try_line(line)? {
                 return Ok(core.take_line(line, tenant));
@@ -184,13 +198,15 @@ impl Seat {
         Err(NotAttached::RegistryFull { max_processes: core.layout.lines as u32 })
     }
 
-    /// Whether the process behind a line whose lock is free has ended. It may be alive: something may have closed its descriptor by force.
+    /// Whether the process behind a line whose lock is free has ended. It may be alive: something may have closed its
+    /// descriptor by force.
     fn is_gone(&self, tenant: Tenant) -> bool {
         let id = ProcessId { pid: tenant.pid, start_time: tenant.start_time, pid_namespace: tenant.pid_namespace };
         id.is_running() != Some(true)
     }
 
-    /// If an owner is dead, gives back what it held. The lock of its line is held meanwhile, so nobody takes the line, and of several who recover only one does.
+    /// If an owner is dead, gives back what it held. The lock of its line is held meanwhile, so nobody takes the line,
+    /// and of several who recover only one does.
     pub fn reclaim(&self, core: &Core<MappedMemory>, suspect: Owner) -> bool {
         let line = usize::from(suspect.line);
         let is_own = self.owner().is_some_and(|me| me.line == suspect.line);
@@ -210,8 +226,9 @@ impl Seat {
         recovered
     }
 
-    /// If the file is from another boot and nobody else is attached, begins anew: the cache starts empty, since pages that were not written back are
-    /// torn, and the base of the clock is set from the wall clock. The caller holds the attach byte shared, and does so on return.
+    /// If the file is from another boot and nobody else is attached, begins anew: the cache starts empty, since pages
+    /// that were not written back are torn, and the base of the clock is set from the wall clock. The caller holds the
+    /// attach byte shared, and does so on return.
     fn begin_boot(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>) -> io::Result<()> {
         let boot_id = clock::boot_id()?;
         let word = |at: usize| core.memory.word(at);
@@ -260,6 +277,7 @@ impl ForkHandler for Seat {
 
     fn in_child(&self) {
         close(&self.line_fd, self.device, self.inode);
+        self.lanes.forget();
     }
 }
 

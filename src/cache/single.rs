@@ -23,8 +23,9 @@ impl Cache {
         self.append_to(key.as_ref(), &mut value).then_some(value)
     }
 
-    /// The value of a key, in a buffer that is cleared first. Tells whether there is one. Allocates nothing once the buffer has grown, makes no system call
-    /// (but for reading the clock if the entry expires), and writes no shared memory once the key is hot.
+    /// The value of a key, in a buffer that is cleared first. Tells whether there is one. Allocates nothing once the
+    /// buffer has grown, makes no system call (but for reading the clock if the entry expires), and writes no shared
+    /// memory once the key is hot.
     #[inline]
     pub fn get_into(&self, key: impl AsRef<[u8]>, value: &mut Vec<u8>) -> bool {
         value.clear();
@@ -58,17 +59,19 @@ impl Cache {
 
     /// Stores a value, whatever was there, with the default time to live. One atomic step.
     ///
-    /// When the cache is full this evicts a bounded amount of older entries and goes on. In the rare case that no room can be had at once (more processes are stopped in
-    /// the middle of a write than the design allows for) the key is left without a value, as if it had been evicted at once, and
-    /// [`Stats::dropped`](crate::Stats::dropped) tells.
+    /// When the cache is full this evicts a bounded amount of older entries and goes on. In the rare case that no room
+    /// can be had at once (more processes are stopped in the middle of a write than the design allows for) the key is
+    /// left without a value, as if it had been evicted at once, and [`Stats::dropped`](crate::Stats::dropped) tells.
     ///
     /// # Errors
-    /// [`SetError::KeyTooLarge`], [`SetError::ValueTooLarge`] (the key then has no value: the old one would be stale), [`SetError::NotAttached`].
+    /// [`SetError::KeyTooLarge`], [`SetError::ValueTooLarge`] (the key then has no value: the old one would be stale),
+    /// [`SetError::NotAttached`].
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), SetError> {
         self.store(key.as_ref(), value.as_ref(), None)
     }
 
-    /// Stores a value that expires after `ttl`, which is rounded up to a millisecond; from 2^40 ms (34 years) on it is for ever.
+    /// Stores a value that expires after `ttl`, which is rounded up to a millisecond; from 2^40 ms (34 years) on it is
+    /// for ever.
     ///
     /// # Errors
     /// As [`Cache::set`], and [`SetError::ZeroTtl`].
@@ -95,7 +98,8 @@ impl Cache {
         op.remove(&self.inner.key(key.as_ref()))
     }
 
-    /// Removes a key and gives the value that it had: of several callers, one gets it. `None` also if this process could not attach.
+    /// Removes a key and gives the value that it had: of several callers, one gets it. `None` also if this process
+    /// could not attach.
     pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let here = self.inner.here();
         let op = here.write().ok()?;
@@ -107,8 +111,8 @@ impl Cache {
         taken.filter(|_| outcome == Outcome::Removed)
     }
 
-    /// Gives the entry of a key another time to live; `None` for ever. Tells whether there is such an entry. A zero time to live changes nothing and gives `false`, as does
-    /// a write for which there is no room.
+    /// Gives the entry of a key another time to live; `None` for ever. Tells whether there is such an entry. A zero
+    /// time to live changes nothing and gives `false`, as does a write for which there is no room.
     pub fn touch(&self, key: impl AsRef<[u8]>, ttl: Option<Duration>) -> bool {
         let expiry_ms = match ttl.map(ttl_to_ms) {
             Some(None) => return false,

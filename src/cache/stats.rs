@@ -6,8 +6,8 @@ use crate::protocol::Event;
 
 /// Counts since the file was made, over all processes, and what the file holds now.
 ///
-/// Each thread counts for itself and adds up now and then (every 64 operations), so counts of other processes lag by that much, and a kill loses as much. The figures are read one
-/// after the other while others go on.
+/// Each thread counts for itself and adds up now and then (every 64 operations), so counts of other processes lag by
+/// that much, and a kill loses as much. The figures are read one after the other while others go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -25,7 +25,8 @@ pub struct Stats {
     pub evicted_unused: u64,
     /// Entries evicted by the policy that had been used.
     pub evicted_used: u64,
-    /// Entries evicted because their bucket of the index was full: many of these say that entries are smaller than `expected_entry_size`.
+    /// Entries evicted because their bucket of the index was full: many of these say that entries are smaller than
+    /// `expected_entry_size`.
     pub evicted_by_full_bucket: u64,
     /// Expired entries whose room was taken back.
     pub expired: u64,

@@ -8,7 +8,8 @@ use crate::error::{IncrementError, SetError};
 use crate::layout::header;
 use crate::protocol::{Change, Decision, Event, Memory, Outcome, Word, World};
 
-/// Names one state of a key's value: two equal versions mean that nothing was stored in between. Moves by the cache and [`Cache::touch`] keep it.
+/// Names one state of a key's value: two equal versions mean that nothing was stored in between. Moves by the cache and
+/// [`Cache::touch`] keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version(u64);
 
@@ -39,7 +40,8 @@ pub enum Updated {
 impl Cache {
     /// The value of a key with its version, for [`Cache::compare_and_swap`]. Counts as a use.
     ///
-    /// The first call on an entry that was stored by a plain `set` stamps it, which is a write: `None` also if there is no room for that.
+    /// The first call on an entry that was stored by a plain `set` stamps it, which is a write: `None` also if there is
+    /// no room for that.
     pub fn get_versioned(&self, key: impl AsRef<[u8]>) -> Option<(Vec<u8>, Version)> {
         let key = key.as_ref();
         let here = self.inner.here();
@@ -80,7 +82,8 @@ impl Cache {
         self.inner.core.memory.word(header::STAMP_BLOCKS).fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Stores a value only if the key still has the value that `version` names. Tells whether it did. `ttl` of `None` is the default time to live.
+    /// Stores a value only if the key still has the value that `version` names. Tells whether it did. `ttl` of `None`
+    /// is the default time to live.
     ///
     /// # Errors
     /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].
@@ -104,13 +107,16 @@ impl Cache {
         .map(|outcome| outcome == Outcome::Stored)
     }
 
-    /// Adds `delta` to the counter of a key and gives the sum, in one atomic step. A key without a value counts from `initial` (so the first sum is `initial +
-    /// delta`) and gets `ttl` (`None`: the default time to live); a counter that is there keeps its expiry.
+    /// Adds `delta` to the counter of a key and gives the sum, in one atomic step. A key without a value counts from
+    /// `initial` (so the first sum is `initial + delta`) and gets `ttl` (`None`: the default time to live); a counter
+    /// that is there keeps its expiry.
     ///
-    /// A counter is a value of exactly 8 bytes, an `i64` in little-endian order: `set(key, n.to_le_bytes())` makes one too.
+    /// A counter is a value of exactly 8 bytes, an `i64` in little-endian order: `set(key, n.to_le_bytes())` makes one
+    /// too.
     ///
     /// # Errors
-    /// [`IncrementError::NotACounter`], [`IncrementError::Overflow`], and those of [`Cache::add`]; the key is then left as it is.
+    /// [`IncrementError::NotACounter`], [`IncrementError::Overflow`], and those of [`Cache::add`]; the key is then left
+    /// as it is.
     pub fn increment(
         &self,
         key: impl AsRef<[u8]>,
@@ -140,8 +146,9 @@ impl Cache {
         result
     }
 
-    /// Computes a new value from the old one, in one atomic step: `decide` gets a private copy of the value and says what to do. It may run again if the key was
-    /// changed meanwhile, and it may use the cache itself. A panic in it leaves everything as it was.
+    /// Computes a new value from the old one, in one atomic step: `decide` gets a private copy of the value and says
+    /// what to do. It may run again if the key was changed meanwhile, and it may use the cache itself. A panic in it
+    /// leaves everything as it was.
     ///
     /// # Errors
     /// As [`Cache::add`]; the key is then left as it is.

@@ -44,6 +44,7 @@ impl Clock {
     /// Whether the offset is known. It is not between `unshare(CLONE_NEWTIME)` and the first fork, in a process that is in a
     /// time namespace of its own already, nor where `/proc` gives no answer: such a process must not judge or stamp an
     /// expiry, and may try again in a child.
+    #[cfg(test)]
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted
     }

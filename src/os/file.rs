@@ -21,6 +21,7 @@ pub(crate) struct FileOptions {
 
 /// An open file that passed all checks. Nothing has been read from it.
 #[derive(Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests of this layer look at all that it found"))]
 pub(crate) struct OpenedFile {
     /// The file, open for reading and writing.
     pub(crate) file: File,

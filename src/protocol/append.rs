@@ -1,7 +1,7 @@
 //! The log: claim a segment, append, give it back. All within one operation; nothing is held between operations.
 //!
-//! Order of a write (R1): claim; fence; bytes; tail; tally; slot; release. So every word that points into a segment points below its tail,
-//! and nothing is published from a segment that is not held.
+//! Order of a write (R1): claim; fence; bytes; tail; tally; slot; release. So every word that points into a segment
+//! points below its tail, and nothing is published from a segment that is not held.
 
 use core::sync::atomic::Ordering;
 
@@ -44,8 +44,8 @@ impl<M: Memory> Core<M> {
         }
         let tail = self.tail(segment);
         let generation = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
-        // Release fence: pairs with the acquire fence of readers. Whoever reads a byte written from here on finds the generation that was
-        // raised before this segment became free.
+        // Release fence: pairs with the acquire fence of readers. Whoever reads a byte written from here on finds the
+        // generation that was raised before this segment became free.
         self.memory.fence(weaken(Mutant::NoClaimFence, Ordering::Release));
         Some(Claim { segment, generation, tail, held })
     }
@@ -56,8 +56,8 @@ impl<M: Memory> Core<M> {
         tail.min(self.layout.segment_units as u64) as usize
     }
 
-    /// Gives a segment back, to OPEN or, if next to nothing more fits or `seal` says so, to SEALED. `false` means that this process had been taken for
-    /// dead meanwhile, and the segment is no longer its own.
+    /// Gives a segment back, to OPEN or, if next to nothing more fits or `seal` says so, to SEALED. `false` means that
+    /// this process had been taken for dead meanwhile, and the segment is no longer its own.
     pub(super) fn release(&self, claim: Claim, seal: bool) -> bool {
         let log = claim.held.log();
         let full = claim.tail + self.least_room() > self.layout.segment_units;
@@ -101,7 +101,8 @@ impl<M: Memory> Core<M> {
         Appended { word, units, tail_before }
     }
 
-    /// Release: pairs with the acquire of the sweeper's (or a recoverer's) look at the state; the bytes below the tail are there.
+    /// Release: pairs with the acquire of the sweeper's (or a recoverer's) look at the state; the bytes below the tail
+    /// are there.
     pub(super) fn store_tail(&self, claim: &Claim) {
         self.memory.word(self.layout.segment_at(claim.segment, segment::TAIL)).store(claim.tail as u64, Ordering::Release);
     }
@@ -124,7 +125,8 @@ pub(super) enum Purpose {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// Claims a segment of a log with room for so many units, without sweeping: the segment of last time, any other OPEN one, or a FREE one.
+    /// Claims a segment of a log with room for so many units, without sweeping: the segment of last time, any other
+    /// OPEN one, or a FREE one.
     pub(super) fn claim_room(&self, log: Log, units: usize, purpose: Purpose) -> Option<Claim> {
         let owner = self.owner?;
         let hint = &self.hints.open[log as usize];
@@ -148,7 +150,8 @@ impl<M: Memory> Op<'_, M> {
         if room >= units {
             return Some(claim);
         }
-        // Too little room. An entry that is large for a segment leaves the rest to smaller ones, as long as much is left.
+        // Too little room. An entry that is large for a segment leaves the rest to smaller ones, as long as much is
+        // left.
         let seal = units * 8 < core.layout.segment_units || room * 8 < core.layout.segment_units;
         core.release(claim, seal);
         None
@@ -180,10 +183,10 @@ impl<M: Memory> Op<'_, M> {
         for i in 0..segments {
             let segment = (start + i) % segments;
             let state = core.state(segment);
-            if state.phase() == Phase::Free {
-                if let Some(claim) = core.claim(segment, state, log, owner) {
-                    return Some(claim);
-                }
+            if state.phase() == Phase::Free
+                && let Some(claim) = core.claim(segment, state, log, owner)
+            {
+                return Some(claim);
             }
         }
         None

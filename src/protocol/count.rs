@@ -1,13 +1,15 @@
-//! The number of entries, where `max_entries` bounds it: one word that all writers change, which only such caches pay for.
+//! The number of entries, where `max_entries` bounds it: one word that all writers change, which only such caches pay
+//! for.
 //!
 //! ```text
 //!  63 .. 48 | 47 .. 32 | 31 ...... 0
 //!  era      | changes  | count
 //! ```
 //!
-//! It is raised before an entry is published and lowered after its word was taken out, so it is never too low. A process that dies in between leaves it
-//! too high, by one; a recount (`recount`) mends that. The era is part of it, so that a `clear` is one step here too: what is counted in another era
-//! begins at zero. `changes` moves with each change, so that a recount notices one that came in between.
+//! It is raised before an entry is published and lowered after its word was taken out, so it is never too low. A
+//! process that dies in between leaves it too high, by one; a recount (`recount`) mends that. The era is part of it, so
+//! that a `clear` is one step here too: what is counted in another era begins at zero. `changes` moves with each
+//! change, so that a recount notices one that came in between.
 
 use core::sync::atomic::Ordering;
 
@@ -145,8 +147,9 @@ impl<M: Memory> Core<M> {
         }
     }
 
-    /// Counts anew what a death left wrong. Does nothing if anybody is in the middle of a change, or makes one meanwhile: then the count stays too high for
-    /// a while longer. Called after a recovery, and by whoever cannot get below the bound: that one (`me`) has marked itself, but has not changed anything yet.
+    /// Counts anew what a death left wrong. Does nothing if anybody is in the middle of a change, or makes one
+    /// meanwhile: then the count stays too high for a while longer. Called after a recovery, and by whoever cannot get
+    /// below the bound: that one (`me`) has marked itself, but has not changed anything yet.
     pub fn recount(&self, me: Option<Owner>) -> bool {
         if self.layout.geometry.max_entries == 0 {
             return true;

@@ -1,4 +1,5 @@
-//! An entry as it lies in the log. It is written once, by whoever holds its segment, and never changes after it is published.
+//! An entry as it lies in the log. It is written once, by whoever holds its segment, and never changes after it is
+//! published.
 //!
 //! ```text
 //!  word 0   bits 0..17 key length · 17..54 value length · 54..64 flags

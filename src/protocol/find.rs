@@ -1,10 +1,12 @@
 //! The one lookup routine, for every operation (R2).
 //!
-//! Slot; generation; slot again; key and value; generation again. Any mismatch: the same slot again. "Another generation" never means
-//! "another key" or "absent", unless the slot still holds the very word whose generation has gone: then nothing stands there.
+//! Slot; generation; slot again; key and value; generation again. Any mismatch: the same slot again. "Another
+//! generation" never means "another key" or "absent", unless the slot still holds the very word whose generation has
+//! gone: then nothing stands there.
 //!
-//! The generation is the seqlock of a segment's bytes (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
-//! a writer fences (release) between its claim and its first new byte, a reader fences (acquire) between its copy and its second look.
+//! The generation is the seqlock of a segment's bytes (Boehm, "Can seqlocks get along with programming language memory
+//! models?", MSPC 2012): a writer fences (release) between its claim and its first new byte, a reader fences (acquire)
+//! between its copy and its second look.
 
 use core::sync::atomic::Ordering;
 
@@ -14,7 +16,8 @@ use crate::layout::SLOTS;
 
 /// How often a get looks at one slot before it gives up, which is a miss.
 const GET_ATTEMPTS: u32 = 64;
-/// How often a writer does. Every repetition means that another operation made a step, so only a file that somebody scribbles in gets so far.
+/// How often a writer does. Every repetition means that another operation made a step, so only a file that somebody
+/// scribbles in gets so far.
 const WRITE_ATTEMPTS: u32 = 100_000;
 
 /// An entry that was found where a word said.
@@ -60,8 +63,8 @@ enum Look {
 }
 
 impl<M: Memory> Core<M> {
-    /// The word at a slot, if it is live, of this tag and of the generation of its segment: with that generation. `None` inside means that
-    /// the slot must be looked at again.
+    /// The word at a slot, if it is live, of this tag and of the generation of its segment: with that generation.
+    /// `None` inside means that the slot must be looked at again.
     #[inline]
     fn look(&self, slot_at: usize, word: SlotWord, key: Option<&Key<'_>>, visit: &mut impl FnMut(&Probe)) -> Look {
         let place = word.place();
@@ -96,7 +99,8 @@ impl<M: Memory> Core<M> {
     /// The second look at the generation: what was read since the first is whole if they are equal.
     #[inline]
     fn verdict(&self, segment: usize, generation: u64, matches: Option<Probe>) -> Look {
-        // Acquire fence: pairs with the release fence of a claim. If a byte of a later claim was read, its generation is read here too.
+        // Acquire fence: pairs with the release fence of a claim. If a byte of a later claim was read, its generation
+        // is read here too.
         self.memory.fence(weaken(Mutant::NoReaderFence, Ordering::Acquire));
         let after = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
         if after != generation && !wanted(Mutant::NoGenerationAfterCopy) {
@@ -105,7 +109,8 @@ impl<M: Memory> Core<M> {
         matches.map_or(Look::Other, Look::Match)
     }
 
-    /// Looks at one slot for a key (or for any key) until the answer is certain. `visit` is called before it is, maybe more than once.
+    /// Looks at one slot for a key (or for any key) until the answer is certain. `visit` is called before it is, maybe
+    /// more than once.
     #[inline]
     pub(super) fn examine(&self, slot_at: usize, key: Option<&Key<'_>>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
         for attempt in 0..attempts {
@@ -163,8 +168,9 @@ impl<M: Memory> Op<'_, M> {
         self.is_cleared(probe.header.era) || self.is_expired(probe.expiry_ms)
     }
 
-    /// Appends the value of a key to `out`, or leaves `out` as it was. Linearizable at the second look at the slot. Allocates only what `out` lacks; no
-    /// system call unless the entry has an expiry; writes nothing shared once the key is hot.
+    /// Appends the value of a key to `out`, or leaves `out` as it was. Linearizable at the second look at the slot.
+    /// Allocates only what `out` lacks; no system call unless the entry has an expiry; writes nothing shared once the
+    /// key is hot.
     #[inline]
     pub fn get(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Option<Probe> {
         let before = out.len();
@@ -199,7 +205,8 @@ impl<M: Memory> Op<'_, M> {
             self.stamp_use(probe.slot_at);
         } else if probe.word.freq() < FREQ_MAX {
             let raised = probe.word.with_freq(probe.word.freq() + 1);
-            // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication on.
+            // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication
+            // on.
             let word = self.core.memory.word(probe.slot_at);
             let _ = word.compare_exchange(probe.word.bits(), raised.bits(), Ordering::Relaxed, Ordering::Relaxed);
         }

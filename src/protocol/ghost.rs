@@ -1,7 +1,7 @@
 //! Ghosts: what was evicted not long ago, so that a key that comes back tells the policy that it went too early.
 //!
-//! A table of its own of 32-bit words, about one for each entry, in sets of one cache line. It is lossy on purpose: plain relaxed loads and stores, no
-//! exchange, no order. A lost or mistaken ghost costs a hint.
+//! A table of its own of 32-bit words, about one for each entry, in sets of one cache line. It is lossy on purpose:
+//! plain relaxed loads and stores, no exchange, no order. A lost or mistaken ghost costs a hint.
 //!
 //! ```text
 //!  31    | 30  | 29 .... 24 | 23 ........... 0
@@ -17,7 +17,8 @@ const EPOCH_MASK: u32 = 0x3f;
 pub(super) const EPOCHS: [u32; 2] = [24, 8];
 
 fn fingerprint(hash32: u32, tag: u16) -> u32 {
-    // The set comes from the upper bits of `hash32`; what tells keys of one set apart is in the lower ones and in the tag.
+    // The set comes from the upper bits of `hash32`; what tells keys of one set apart is in the lower ones and in the
+    // tag.
     (hash32.wrapping_mul(0x9e37_79b1) ^ u32::from(tag) << 12 ^ u32::from(tag)) & 0xff_ffff
 }
 

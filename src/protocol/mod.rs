@@ -1,8 +1,8 @@
 //! What processes may do to the shared words, and in which order.
 //!
-//! Nothing in here does I/O, asks a clock, dereferences a pointer or is `unsafe`: it is written against [`Memory`], so that the same
-//! code runs in the mapped file, on the heap under Miri, and in the model checker. The rules and the reasons are in `docs/design.md`;
-//! a comment `R3` here cites rule 3 of that page.
+//! Nothing in here does I/O, asks a clock, dereferences a pointer or is `unsafe`: it is written against [`Memory`], so
+//! that the same code runs in the mapped file, on the heap under Miri, and in the model checker. The rules and the
+//! reasons are in `docs/design.md`; a comment `R3` here cites rule 3 of that page.
 
 mod append;
 mod count;
@@ -37,14 +37,19 @@ pub use mutant::Mutant;
 #[cfg(shmemo_model)]
 pub use mutant::choose;
 pub(crate) use mutant::{wanted, weaken};
-pub(self) use publish::Insert;
+use publish::Insert;
+#[cfg(any(test, shmemo_model))]
 pub use publish::Put;
 pub use recover::Tenant;
 pub use slot::{FREQ_MAX, GENERATION_BITS, Kind, MAX_UNITS, Place, SlotWord, TAG_BITS};
 pub use state::{INCARNATION_BITS, Log, Owner, Phase, StateWord};
+#[cfg(shmemo_model)]
 pub use sweep::Step;
 pub use update::{Change, Decision, Outcome};
-pub use verify::{Finding, Summary};
+pub use verify::Finding;
+#[cfg(any(test, shmemo_model))]
+pub use verify::Summary;
+#[cfg(shmemo_model)]
 pub use walk::Census;
 pub use word::{Half, Memory, Word};
 
@@ -163,8 +168,8 @@ impl<M: Memory> Core<M> {
         SlotWord::from_bits(self.load(at, weaken(Mutant::RelaxedSlotLoad, Ordering::Acquire)))
     }
 
-    /// Changes exactly this word. Release: whatever was written before is seen by whoever finds the new word. Acquire: for the
-    /// one who goes on from the old word's entry.
+    /// Changes exactly this word. Release: whatever was written before is seen by whoever finds the new word. Acquire:
+    /// for the one who goes on from the old word's entry.
     #[inline]
     pub(crate) fn swap_slot(&self, at: usize, from: SlotWord, to: SlotWord) -> bool {
         let order = weaken(Mutant::RelaxedPublish, Ordering::AcqRel);
@@ -186,11 +191,13 @@ impl<M: Memory> Core<M> {
 
     #[inline]
     pub(crate) fn generation(&self, segment: usize) -> u64 {
-        // Acquire: pairs with the release of the sweeper that raised it; the slots that it emptied or moved are seen as such.
+        // Acquire: pairs with the release of the sweeper that raised it; the slots that it emptied or moved are seen as
+        // such.
         self.load(self.layout.generation_at(segment), Ordering::Acquire)
     }
 
-    /// The era now. Acquire and release only order it for the reader's own conscience: coherence of one word is what counts.
+    /// The era now. Acquire and release only order it for the reader's own conscience: coherence of one word is what
+    /// counts.
     #[inline]
     pub fn era(&self) -> u32 {
         self.load(header::ERA, Ordering::Acquire) as u32

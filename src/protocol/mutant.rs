@@ -1,14 +1,15 @@
 //! Deliberate faults for the model checker.
 //!
-//! A model that cannot fail shows nothing. Each mutant weakens one ordering or leaves one check out; `loom-tests` runs its models once
-//! with none, which must pass, and once with each mutant, which must fail. In a normal build every question here is the constant
-//! `false` and costs nothing.
+//! A model that cannot fail shows nothing. Each mutant weakens one ordering or leaves one check out; `loom-tests` runs
+//! its models once with none, which must pass, and once with each mutant, which must fail. In a normal build every
+//! question here is the constant `false` and costs nothing.
 
 use core::sync::atomic::Ordering;
 
 /// One deliberate fault. The name says what is left out; the place that asks says why it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
+#[cfg_attr(not(shmemo_model), allow(dead_code, reason = "chosen by models only"))]
 pub enum Mutant {
     /// No mutant: the protocol as it is.
     None = 0,

@@ -1,11 +1,13 @@
-//! Hazard words: whoever will replace a live word first pins the segment of its entry (after Michael, "Hazard pointers", TPDS 2004).
+//! Hazard words: whoever will replace a live word first pins the segment of its entry (after Michael, "Hazard
+//! pointers", TPDS 2004).
 //!
-//! Generations in slot words wrap. Without a pin, a stopped process could find the very bits again that it read before, though they mean another
-//! entry by now. A pinned segment is swept but not recycled, so while the pin stands, the same bits mean the same entry.
+//! Generations in slot words wrap. Without a pin, a stopped process could find the very bits again that it read before,
+//! though they mean another entry by now. A pinned segment is swept but not recycled, so while the pin stands, the same
+//! bits mean the same entry.
 //!
-//! Pinner: store the pin, `fence(SeqCst)`, look at slot and generation again. Sweeper: empty the slots, `fence(SeqCst)`, look at the pins,
-//! raise the generation. At least one of the two sees the other (the store-buffer pattern): either the sweeper passes over the segment,
-//! or the pinner finds the slot changed.
+//! Pinner: store the pin, `fence(SeqCst)`, look at slot and generation again. Sweeper: empty the slots,
+//! `fence(SeqCst)`, look at the pins, raise the generation. At least one of the two sees the other (the store-buffer
+//! pattern): either the sweeper passes over the segment, or the pinner finds the slot changed.
 //!
 //! ```text
 //!  63 ............ 20 | 19 .......... 0
@@ -30,15 +32,16 @@ pub(super) struct Pin<'a, M: Memory> {
 
 impl<M: Memory> Drop for Pin<'_, M> {
     fn drop(&mut self) {
-        // Release: what was done under the pin comes before. An exchange, not a store: were this process taken for dead and its line given
-        // away, it must not take away the pin of another.
+        // Release: what was done under the pin comes before. An exchange, not a store: were this process taken for dead
+        // and its line given away, it must not take away the pin of another.
         let _ = self.core.memory.word(self.at).compare_exchange(self.word, 0, Ordering::Release, Ordering::Relaxed);
     }
 }
 
 impl<'a, M: Memory> Op<'a, M> {
-    /// Pins the entry that was found and looks at slot and generation once more. Gives the word as it stands now (its use count may
-    /// have changed), or `None` if it is no longer there or if all hazard words of this process are taken for too long.
+    /// Pins the entry that was found and looks at slot and generation once more. Gives the word as it stands now (its
+    /// use count may have changed), or `None` if it is no longer there or if all hazard words of this process are taken
+    /// for too long.
     pub(super) fn pin(&self, probe: &Probe) -> Option<(Pin<'a, M>, SlotWord)> {
         let pin = self.take_pin(encode(probe.place().segment, probe.generation))?;
         if !wanted(Mutant::NoPinFence) {

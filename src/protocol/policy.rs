@@ -1,12 +1,13 @@
 //! Which log an entry goes to, and which log gives way.
 //!
-//! Two FIFO logs with a two-bit use count for each entry, as in S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP
-//! 2023), whose split adapts to ghosts as in CAR (Bansal and Modha, "CAR: Clock with Adaptive Replacement", FAST 2004); but only a *near* ghost
-//! counts fully. A newcomer's ghost that is hit soon says that a slightly larger log of newcomers would have had a hit; a ghost of the main log says the same of
-//! that one. `docs/design.md` has the pseudo-code.
+//! Two FIFO logs with a two-bit use count for each entry, as in S3-FIFO (Yang et al., "FIFO queues are all you need for
+//! cache eviction", SOSP 2023), whose split adapts to ghosts as in CAR (Bansal and Modha, "CAR: Clock with Adaptive
+//! Replacement", FAST 2004); but only a *near* ghost counts fully. A newcomer's ghost that is hit soon says that a
+//! slightly larger log of newcomers would have had a hit; a ghost of the main log says the same of that one.
+//! `docs/design.md` has the pseudo-code.
 //!
-//! Sizes are in units of the policy: entries where `max_entries` bounds the cache, else units of 16 bytes. All shared numbers here are
-//! hints: relaxed, clamped when read, and a lost update costs nothing but precision.
+//! Sizes are in units of the policy: entries where `max_entries` bounds the cache, else units of 16 bytes. All shared
+//! numbers here are hints: relaxed, clamped when read, and a lost update costs nothing but precision.
 
 use core::sync::atomic::Ordering;
 

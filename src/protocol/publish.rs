@@ -1,20 +1,22 @@
 //! The index: making an entry the value of its key.
 //!
-//! A live word of the same key is replaced by one exchange, live to live (R5). A key that is not there is inserted in two steps, after the index of
-//! FASTER (Chandramouli et al., SIGMOD 2018): tentative; full fence; a scan of all other slots, which takes every other tentative word of that tag out; then
-//! live. Nobody goes live past another tentative word of its key (R3).
+//! A live word of the same key is replaced by one exchange, live to live (R5). A key that is not there is inserted in
+//! two steps, after the index of FASTER (Chandramouli et al., SIGMOD 2018): tentative; full fence; a scan of all other
+//! slots, which takes every other tentative word of that tag out; then live. Nobody goes live past another tentative
+//! word of its key (R3).
 
 use core::sync::atomic::Ordering;
 
 use super::append::{Appended, Purpose};
-use super::{Claim, Content, Core, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
-use crate::layout::{SLOTS, UNIT};
+use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
+use crate::layout::SLOTS;
 
 /// After so many attempts to replace a word, a plain set evicts it instead and inserts.
 const REPLACE_ATTEMPTS: u32 = 8;
 /// After so many attempts to get below the bound on the entries, the write is dropped.
 const ATTEMPTS_TO_COUNT: u32 = 4096;
-/// After so many attempts in all, the write is dropped. Every attempt that fails means that another operation made a step.
+/// After so many attempts in all, the write is dropped. Every attempt that fails means that another operation made a
+/// step.
 const ATTEMPTS: u32 = 10_000;
 
 /// What came of storing an entry.
@@ -140,7 +142,8 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Makes an appended entry the value of its key. `false`: something else must be done first, and nothing of it was published.
+    /// Makes an appended entry the value of its key. `false`: something else must be done first, and nothing of it was
+    /// published.
     fn publish(&self, key: &Key<'_>, claim: &Claim, appended: &Appended, counted: bool) -> bool {
         if wanted(Mutant::ReleaseBeforePublish) {
             self.core.swap_state(claim.segment, self.core.state(claim.segment), super::StateWord::sealed(Log::Newcomers));
@@ -204,7 +207,8 @@ impl<M: Memory> Op<'_, M> {
         let tentative = live.to_tentative();
         let Some(mine) = self.take_slot(key, tentative) else { return Insert::Kicked };
         if !wanted(Mutant::NoInsertFence) {
-            // Pairs with the same fence of another insert of this key: of two tentative words at least one is seen by the other's scan.
+            // Pairs with the same fence of another insert of this key: of two tentative words at least one is seen by
+            // the other's scan.
             core.memory.fence(Ordering::SeqCst);
         }
         if !wanted(Mutant::NoSecondScan) {
@@ -221,7 +225,8 @@ impl<M: Memory> Op<'_, M> {
         if core.swap_slot(mine, tentative, live) { Insert::Done(mine) } else { Insert::Kicked }
     }
 
-    /// One slot of the second scan: takes a tentative word of this tag out, whoever's it is; tells whether the key is live there.
+    /// One slot of the second scan: takes a tentative word of this tag out, whoever's it is; tells whether the key is
+    /// live there.
     fn resolve(&self, key: &Key<'_>, slot_at: usize) -> bool {
         loop {
             let word = self.core.slot(slot_at);
@@ -238,7 +243,8 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Puts a tentative word into a slot of its bucket: an empty one, one whose word dangles, or that of the coldest entry.
+    /// Puts a tentative word into a slot of its bucket: an empty one, one whose word dangles, or that of the coldest
+    /// entry.
     fn take_slot(&self, key: &Key<'_>, tentative: SlotWord) -> Option<usize> {
         let bucket = self.core.layout.bucket_of(key.hash32);
         let slots = (0..SLOTS).map(|slot| self.core.layout.slot_at(bucket, slot));
@@ -299,7 +305,8 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Removes a key. Tells whether it had a value that counted. Linearizable at the exchange, or at the look that found nothing.
+    /// Removes a key. Tells whether it had a value that counted. Linearizable at the exchange, or at the look that
+    /// found nothing.
     pub fn remove(&self, key: &Key<'_>) -> bool {
         let counting = self.counting();
         let removed = self.take_out(key);
@@ -324,8 +331,8 @@ impl<M: Memory> Op<'_, M> {
         false
     }
 
-    /// Empties the slot of an entry that was found, if it still holds the same word. Needs no pin: should the bits mean another entry by now, then that one
-    /// is evicted, and the one that was found had gone before.
+    /// Empties the slot of an entry that was found, if it still holds the same word. Needs no pin: should the bits mean
+    /// another entry by now, then that one is evicted, and the one that was found had gone before.
     pub(super) fn evict(&self, probe: &Probe) -> bool {
         let done = self.core.swap_slot(probe.slot_at, probe.word, SlotWord::EMPTY);
         if done {
@@ -338,12 +345,5 @@ impl<M: Memory> Op<'_, M> {
         for _ in 0..self.world.entropy() % (1 << attempt.min(8)) {
             self.core.memory.pause(attempt.min(3));
         }
-    }
-}
-
-impl<M: Memory> Core<M> {
-    /// The longest run of units that any entry may take.
-    pub fn longest_entry_units(&self) -> usize {
-        crate::layout::entry_bytes(self.layout.max_key_len, self.layout.max_value_len, 2) / UNIT
     }
 }

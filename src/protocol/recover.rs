@@ -1,7 +1,8 @@
 //! Registry lines: taking one, giving it back, and giving back what a dead owner held.
 //!
-//! Whether an owner is dead is decided elsewhere, by a kernel-held lock; whoever calls [`Core::recover_line`] holds that lock until it returns. Recovery can die
-//! at any step and be repeated: each step is an exchange from the dead owner's word, or a store of zero.
+//! Whether an owner is dead is decided elsewhere, by a kernel-held lock; whoever calls [`Core::recover_line`] holds
+//! that lock until it returns. Recovery can die at any step and be repeated: each step is an exchange from the dead
+//! owner's word, or a store of zero.
 
 use core::sync::atomic::Ordering;
 
@@ -67,8 +68,8 @@ impl<M: Memory> Core<M> {
         let _ = word.compare_exchange(owner.incarnation, 0, Ordering::Release, Ordering::Relaxed);
     }
 
-    /// Gives back all that the dead owner of a line held: claimed and swept segments are sealed at their tails, pins and marks are taken away. Tells whether
-    /// there was anything to recover.
+    /// Gives back all that the dead owner of a line held: claimed and swept segments are sealed at their tails, pins
+    /// and marks are taken away. Tells whether there was anything to recover.
     pub fn recover_line(&self, line: usize) -> bool {
         if self.incarnation(line) == 0 {
             return false;
@@ -84,7 +85,8 @@ impl<M: Memory> Core<M> {
         true
     }
 
-    /// Gives back what one dead owner held, whose line somebody else may have by now. The caller holds the lock of that line.
+    /// Gives back what one dead owner held, whose line somebody else may have by now. The caller holds the lock of that
+    /// line.
     pub fn recover_owner(&self, owner: Owner) -> bool {
         if self.incarnation(usize::from(owner.line)) == owner.incarnation {
             return self.recover_line(usize::from(owner.line));

@@ -5,7 +5,8 @@
 //!  kind  | freq  | tag            | generation     | segment     | unit in the segment
 //! ```
 //!
-//! Any bits decode to a word: a kind that is not known is empty, and segment and unit are checked against the geometry before use.
+//! Any bits decode to a word: a kind that is not known is empty, and segment and unit are checked against the geometry
+//! before use.
 
 use core::fmt;
 

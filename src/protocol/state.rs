@@ -20,11 +20,6 @@ pub enum Log {
     Main = 1,
 }
 
-impl Log {
-    /// Both logs, in the order of their numbers.
-    pub const ALL: [Log; 2] = [Log::Newcomers, Log::Main];
-}
-
 /// What is being done with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

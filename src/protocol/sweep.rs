@@ -1,8 +1,9 @@
 //! The sweeper: a step at a time, inside other operations, by whoever comes (R8 to R12).
 //!
-//! A step claims a segment, handles a few entries, stores the hand and gives the segment back. Anyone goes on from the hand, so handling an entry twice
-//! must be harmless. Every entry below the tail is walked, whatever the counts say, and every slot word that points at it is taken out: moved if it is
-//! live and was used, emptied if not. Only then, and if nobody pins it, the generation is raised and the segment is free.
+//! A step claims a segment, handles a few entries, stores the hand and gives the segment back. Anyone goes on from the
+//! hand, so handling an entry twice must be harmless. Every entry below the tail is walked, whatever the counts say,
+//! and every slot word that points at it is taken out: moved if it is live and was used, emptied if not. Only then, and
+//! if nobody pins it, the generation is raised and the segment is free.
 
 use core::sync::atomic::Ordering;
 
@@ -125,7 +126,20 @@ impl<M: Memory> Op<'_, M> {
             flags = if live * 2 <= core.layout.segment_units { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
-        Walk { segment, generation, log, hand, tail, flags, own: None, targets: [None, None], evicted: Evicted::default(), mercy, is_for_room: true, is_stuck: false }
+        Walk {
+            segment,
+            generation,
+            log,
+            hand,
+            tail,
+            flags,
+            own: None,
+            targets: [None, None],
+            evicted: Evicted::default(),
+            mercy,
+            is_for_room: true,
+            is_stuck: false,
+        }
     }
 
     fn store_hand(&self, walk: &Walk) {
@@ -184,7 +198,8 @@ impl<M: Memory> Op<'_, M> {
             loop {
                 let word = self.core.slot(slot_at);
                 let points_here = word.kind() != Kind::Empty && word.place() == place && word.is_of_generation(walk.generation);
-                if !points_here || self.handle_word(walk, slot_at, word, header) || walk.is_stuck || wanted(Mutant::SweepNoRetry) {
+                if !points_here || self.handle_word(walk, slot_at, word, header) || walk.is_stuck || wanted(Mutant::SweepNoRetry)
+                {
                     break;
                 }
                 // The exchange failed: the word was changed, maybe only its use count. The slot is read again (R6).
@@ -295,7 +310,8 @@ impl<M: Memory> Op<'_, M> {
         true
     }
 
-    /// The walk cannot go on, since what stands at the hand is no entry. Every bucket is looked through for words that point into the segment.
+    /// The walk cannot go on, since what stands at the hand is no entry. Every bucket is looked through for words that
+    /// point into the segment.
     fn empty_rotten(&self, walk: &Walk) {
         let points_here =
             |word: SlotWord| word.kind() != Kind::Empty && word.place().segment == walk.segment && word.place().unit >= walk.hand;

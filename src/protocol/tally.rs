@@ -1,8 +1,10 @@
-//! Counts that are kept for each segment: how many entries in it are the value of their key, and how many units those take.
+//! Counts that are kept for each segment: how many entries in it are the value of their key, and how many units those
+//! take.
 //!
-//! They are hints: raised before an entry is published, lowered after its word was taken out, and tagged with the segment's generation
-//! and the era, so that a late change from before a recycling or a `clear` does nothing (R20). A death between a slot's change and its count leaves it
-//! wrong until the segment is recycled. No decision about correctness rests on them.
+//! They are hints: raised before an entry is published, lowered after its word was taken out, and tagged with the
+//! segment's generation and the era, so that a late change from before a recycling or a `clear` does nothing (R20). A
+//! death between a slot's change and its count leaves it wrong until the segment is recycled. No decision about
+//! correctness rests on them.
 //!
 //! ```text
 //!  63 ...... 52 | 51 ...... 28 | 27 ...... 0
@@ -68,7 +70,8 @@ impl<M: Memory> Core<M> {
         }
     }
 
-    /// Where `max_entries` bounds the cache, the policy weighs its logs by entries at each eviction: one word says how many are in the main log.
+    /// Where `max_entries` bounds the cache, the policy weighs its logs by entries at each eviction: one word says how
+    /// many are in the main log.
     fn count_in_main(&self, segment: usize, change: u64) {
         if self.layout.geometry.max_entries > 0 && self.state(segment).log() == Log::Main {
             self.memory.word(header::COUNT_MAIN).fetch_add(change, Ordering::Relaxed);

@@ -43,8 +43,9 @@ pub enum Outcome {
 const ATTEMPTS: u32 = 10_000;
 
 impl<M: Memory> Op<'_, M> {
-    /// Looks, decides, and acts if nothing has changed meanwhile; else looks again. `decide` gets the entry, if there is one that counts, and its value;
-    /// it runs before anything is claimed and maybe more than once. Linearizable at the exchange, or, if nothing is to be done, at the look.
+    /// Looks, decides, and acts if nothing has changed meanwhile; else looks again. `decide` gets the entry, if there
+    /// is one that counts, and its value; it runs before anything is claimed and maybe more than once. Linearizable at
+    /// the exchange, or, if nothing is to be done, at the look.
     pub fn modify<'d>(&self, key: &Key<'_>, mut decide: impl FnMut(Option<(&Probe, &mut Vec<u8>)>) -> Decision<'d>) -> Outcome {
         let mut value = Vec::new();
         let mut appended_units = 0;

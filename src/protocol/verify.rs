@@ -1,6 +1,7 @@
 //! Looks for anything in the file that should not be there.
 //!
-//! Works while others go on: whatever looks wrong is looked at again, and counts only if the word has not changed meanwhile.
+//! Works while others go on: whatever looks wrong is looked at again, and counts only if the word has not changed
+//! meanwhile.
 
 use core::sync::atomic::Ordering;
 
@@ -69,7 +70,8 @@ pub struct Summary {
 }
 
 impl<M: Memory> Core<M> {
-    /// Looks at everything. `hash` is the hash of the file's keys. `report` gets what is wrong, and says whether to go on.
+    /// Looks at everything. `hash` is the hash of the file's keys. `report` gets what is wrong, and says whether to go
+    /// on.
     pub fn verify(&self, hash: &dyn Fn(&[u8]) -> u64, report: &mut dyn FnMut(Finding) -> bool) -> Summary {
         let mut summary = Summary::default();
         if self.load(header::LINES_USED, Ordering::Acquire) > self.layout.lines as u64 && !report(Finding::Registry) {
@@ -169,7 +171,8 @@ impl<M: Memory> Core<M> {
                 return false;
             }
             let twin = keys.iter().find(|(other, ..)| *other == key).map(|&(_, other_at, other)| (other_at, other));
-            // Both must be there at one moment: the key may have moved from the one slot to the other between the two looks.
+            // Both must be there at one moment: the key may have moved from the one slot to the other between the two
+            // looks.
             if let Some((other_at, other)) = twin
                 && self.slot(other_at).same_entry(other)
                 && self.slot(at).same_entry(probe.word)

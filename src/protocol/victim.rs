@@ -103,7 +103,8 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to give way. An OPEN one is sealed first.
+    /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
+    /// give way. An OPEN one is sealed first.
     fn choose_victim(&self, survey: &Survey) -> Option<usize> {
         if survey.begun.is_some() {
             return survey.begun;
@@ -177,7 +178,8 @@ impl<M: Memory> Op<'_, M> {
         false
     }
 
-    /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is free before it is needed.
+    /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is
+    /// free before it is needed.
     pub(super) fn sweep_a_little(&self, units: usize) {
         let pressure = self.core.memory.word(header::PRESSURE);
         if pressure.load(Ordering::Relaxed) == 0 {
@@ -193,8 +195,9 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay until their segment is swept. `false`: nothing
-    /// was done, since others hold what could be evicted, or nothing is there.
+    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay
+    /// until their segment is swept. `false`: nothing was done, since others hold what could be evicted, or nothing is
+    /// there.
     pub(super) fn evict_for_count(&self) -> bool {
         if self.core.layout.geometry.is_exact_lru() {
             return self.evict_least_recent();
@@ -216,7 +219,8 @@ impl<M: Memory> Op<'_, M> {
         false
     }
 
-    /// The oldest segment of a log in which something is left to sweep: the one of last time, or by a look over the table.
+    /// The oldest segment of a log in which something is left to sweep: the one of last time, or by a look over the
+    /// table.
     fn oldest_unswept(&self, log: Log) -> Option<Candidate> {
         let core = self.core;
         let as_candidate = |segment: usize| {

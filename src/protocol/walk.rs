@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Core, Found, Kind, Memory, Op, Phase};
+use super::{Core, Found, Memory, Op, Phase};
 use crate::layout::{COUNTERS, SLOTS, line};
 
 /// A look over the whole file. Weakly consistent: nothing stands still meanwhile.
@@ -56,13 +56,8 @@ impl<M: Memory> Core<M> {
         census
     }
 
-    /// Slots that are not empty.
-    pub fn slots_used(&self) -> usize {
-        let slots = (0..self.layout.buckets).flat_map(|bucket| (0..SLOTS).map(move |slot| (bucket, slot)));
-        slots.filter(|&(bucket, slot)| self.slot(self.layout.slot_at(bucket, slot)).kind() != Kind::Empty).count()
-    }
-
-    /// Adds to a counter of a registry line. Counters go on from owner to owner of the line, so nothing has to be added up when one dies.
+    /// Adds to a counter of a registry line. Counters go on from owner to owner of the line, so nothing has to be added
+    /// up when one dies.
     pub fn add_to_counter(&self, line: usize, counter: usize, amount: u64) {
         use super::Word;
         let at = self.layout.line_at(line, line::COUNTERS) + counter * 8;

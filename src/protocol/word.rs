@@ -1,7 +1,8 @@
 //! The only way in which the protocol touches shared memory.
 //!
-//! Everything above this page is written against two traits, so that the very same code runs over a mapped file, over heap
-//! memory (Miri) and over the model checker's words (`loom-tests`). The protocol itself has no pointers and no `unsafe`.
+//! Everything above this page is written against two traits, so that the very same code runs over a mapped file, over
+//! heap memory (Miri) and over the model checker's words (`loom-tests`). The protocol itself has no pointers and no
+//! `unsafe`.
 
 use core::sync::atomic::Ordering;
 
@@ -27,13 +28,13 @@ pub trait Half {
 
 /// The mapped file, or what stands for it.
 ///
-/// Offsets are in bytes from the start. An implementation checks every offset and length against its own size before it touches
-/// anything (invariant I1), so that memory safety does not rest on the protocol being right: a wrong offset is a panic, never
-/// undefined behaviour. The protocol in turn checks each number that it reads from the file against the geometry before it uses it as
-/// an offset, so that the panic is never reached, whatever the bytes.
+/// Offsets are in bytes from the start. An implementation checks every offset and length against its own size before it
+/// touches anything (invariant I1), so that memory safety does not rest on the protocol being right: a wrong offset is
+/// a panic, never undefined behaviour. The protocol in turn checks each number that it reads from the file against the
+/// geometry before it uses it as an offset, so that the panic is never reached, whatever the bytes.
 ///
-/// The payload functions read and write as if by relaxed atomic words: another process may change the bytes meanwhile, and whoever
-/// reads must find out by the segment's generation whether what was read is whole.
+/// The payload functions read and write as if by relaxed atomic words: another process may change the bytes meanwhile,
+/// and whoever reads must find out by the segment's generation whether what was read is whole.
 pub trait Memory {
     /// A 64-bit word in place.
     type Word: Word;

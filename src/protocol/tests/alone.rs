@@ -1,4 +1,5 @@
-//! One participant beside a plain model: the cache may have let go of anything, but what it gives is what was stored last.
+//! One participant beside a plain model: the cache may have let go of anything, but what it gives is what was stored
+//! last.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

@@ -1,7 +1,7 @@
 //! A participant that dies while it holds something: what it held comes back.
 
 use super::super::append::Purpose;
-use super::super::{Content, Key, Kind, Log, Phase, Put, StateWord};
+use super::super::{Claim, Content, Key, Kind, Log, Phase, Put, StateWord};
 use super::{Bench, Hand, core, geometry, hash, rounds};
 
 fn fill(hand: &Hand<'_>, from: u32) {
@@ -18,7 +18,7 @@ fn a_claim_of_the_dead_is_given_back() {
     dead.set(b"before", b"1", None);
     let claim = dead.op().claim_room(Log::Newcomers, 4, Purpose::Store).expect("room");
     let segment = claim.segment;
-    std::mem::forget(claim);
+    let _: Claim = claim; // and there it dies
     fill(&living, 0);
     assert_eq!(core.state(segment).phase(), Phase::Claimed, "a living owner keeps it");
     assert!(core.recover_line(0));
@@ -41,7 +41,7 @@ fn a_tentative_word_of_the_dead_is_taken_out() {
     let appended = core.append(&mut claim, &key, &content, core.era(), 0);
     let at = core.layout.slot_at(core.layout.bucket_of(key.hash32), 0);
     assert!(core.swap_slot(at, super::super::SlotWord::EMPTY, appended.word.to_tentative()));
-    drop(claim);
+    let _: Claim = claim;
     assert_eq!(living.get(b"key"), None);
     assert_eq!(living.set(b"key", b"living", None), Put::Stored, "a dead insert is in nobody's way");
     assert_eq!(living.get(b"key").as_deref(), Some(&b"living"[..]));

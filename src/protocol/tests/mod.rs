@@ -1,4 +1,5 @@
-//! The protocol on heap memory: what it does alone, under threads, after deaths, and on rotten bytes. All of it runs under Miri too.
+//! The protocol on heap memory: what it does alone, under threads, after deaths, and on rotten bytes. All of it runs
+//! under Miri too.
 
 mod alone;
 mod deaths;

@@ -1,5 +1,5 @@
-//! Bytes in the file are input: whatever they are, operations end, and nothing panics. (Memory safety is the memory layer's, which checks every
-//! offset; a panic here would be an offset that the protocol did not check.)
+//! Bytes in the file are input: whatever they are, operations end, and nothing panics. (Memory safety is the memory
+//! layer's, which checks every offset; a panic here would be an offset that the protocol did not check.)
 
 use std::sync::atomic::Ordering;
 
@@ -50,7 +50,7 @@ fn run(max_entries: u64) {
             traffic(&hand, &mut dice, 30);
             let op = hand.op();
             (0..core.layout.buckets).for_each(|bucket| op.visit_bucket(bucket, |_, _| ()));
-            let _ = (core.verify(&hash, &mut |_| true), core.census(), core.slots_used(), core.counters());
+            let _ = (core.verify(&hash, &mut |_| true), core.census(), core.counters());
             core.recover_line(1);
             core.recount(None);
         }
