@@ -29,6 +29,11 @@ pub const MAX_PROCESSES: u32 = 65_535;
 /// The size of an entry that the index is laid out for unless the builder says otherwise, in bytes.
 pub const DEFAULT_ENTRY_SIZE: usize = 256;
 
+/// The longest value of any file, in bytes: a segment, which has at most 4 GiB, must hold it.
+const LONGEST_VALUE: u64 = (4 << 30) - (128 << 10);
+/// The longest value unless the builder says otherwise is 1/64 of the capacity, and at most this.
+const DEFAULT_LONGEST_VALUE: u64 = 1 << 30;
+
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a registry line.
@@ -274,11 +279,11 @@ fn invalid(option: &'static str, given: impl ToString, allowed: String) -> OpenE
 }
 
 fn plan_value_len(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError> {
-    let most = capacity / 16;
+    let most = (capacity / 16).min(LONGEST_VALUE);
     match asked {
-        None => Ok(capacity / 64),
+        None => Ok((capacity / 64).min(DEFAULT_LONGEST_VALUE)),
         Some(len) if len >= 1 && len as u64 <= most => Ok(len as u64),
-        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes, which is 1/16 of the capacity"))),
+        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes at this capacity"))),
     }
 }
 
@@ -309,7 +314,8 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
     }
 }
 
-/// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with `max_entries` of them, since
+/// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with
+/// `max_entries` of them (0.2 if they are few), since
 /// there a full line would evict before the bound is reached.
 fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: u64) -> (u64, u64) {
     let slots = SLOTS as u64;
@@ -322,7 +328,10 @@ fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: 
         return ((max_entries * 4).next_power_of_two().max(16), max_entries);
     }
     let most = if size_is_known { by_size * 2 } else { (capacity / 8 / 64).max(by_size) };
-    ((max_entries * 5).div_ceil(slots * 2).min(most), max_entries.min(ghosts.max(capacity / 256)))
+    (
+        (max_entries * 5).div_ceil(slots * if max_entries < 4096 { 1 } else { 2 }).min(most),
+        max_entries.min(ghosts.max(capacity / 256)),
+    )
 }
 
 /// A number that changes whenever the meaning of any byte of the file changes: the FNV-1a hash of all sizes and

@@ -87,8 +87,8 @@ impl Builder {
         self
     }
 
-    /// The most bytes that a value can have: at most 1/16 of the capacity. Default: 1/64 of it. A smaller bound makes
-    /// smaller segments, of which fewer bytes lie idle.
+    /// The most bytes that a value can have: at most 1/16 of the capacity, and 4 GiB less 128 KiB. Default: 1/64 of the
+    /// capacity, at most 1 GiB. A smaller bound makes smaller segments, of which fewer bytes lie idle.
     #[must_use]
     pub fn max_value_len(mut self, bytes: usize) -> Self {
         self.max_value_len = Some(bytes);

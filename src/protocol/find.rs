@@ -71,6 +71,11 @@ impl<M: Memory> Core<M> {
         if place.segment >= self.layout.segments {
             return Look::Other;
         }
+        // The lines of a small entry come side by side, and while the generation is looked at.
+        let entry_at = self.layout.unit_at(place.segment, place.unit);
+        for line in 0..3 {
+            self.memory.prefetch(entry_at + line * 64);
+        }
         let generation = self.generation(place.segment);
         let again = self.slot(slot_at);
         if !again.same_entry(word) {
@@ -131,14 +136,21 @@ impl<M: Memory> Core<M> {
     /// Looks for a key in its bucket.
     #[inline]
     fn search(&self, key: &Key<'_>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
-        let bucket = self.layout.bucket_of(key.hash32);
-        let mut gave_up = false;
+        let first = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
+        // All slots are read before the first is judged: without a branch for each, the processor goes on to what comes after while the line is on its way.
+        let mut candidates = 0u32;
         for slot in 0..SLOTS {
-            match self.examine(self.layout.slot_at(bucket, slot), Some(key), attempts, &mut visit) {
+            candidates |= u32::from(self.slot(first + slot * 8).is_live_with(key.tag)) << slot;
+        }
+        let mut gave_up = false;
+        while candidates != 0 {
+            let slot_at = first + candidates.trailing_zeros() as usize * 8;
+            match self.examine(slot_at, Some(key), attempts, &mut visit) {
                 Found::No => {}
                 Found::GaveUp => gave_up = true,
                 found @ Found::Yes(_) => return found,
             }
+            candidates &= candidates - 1;
         }
         if gave_up { Found::GaveUp } else { Found::No }
     }

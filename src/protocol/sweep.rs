@@ -118,12 +118,14 @@ impl<M: Memory> Op<'_, M> {
         let core = self.core;
         let word = core.load(core.layout.segment_at(segment, segment::HAND), Ordering::Relaxed);
         let hand = (word & HAND_MASK) as usize;
-        let mut flags = word & (COMPACT | RETAINED);
         // A hand past the tail is rotten: from the start again, which is harmless.
         let hand = if hand <= tail { hand } else { 0 };
-        if hand == 0 {
+        let mut flags = if hand == 0 { 0 } else { word & (COMPACT | RETAINED) };
+        // Where `max_entries` bounds the cache, entries are evicted one by one, and a segment that they left half
+        // walked is compacted.
+        if hand == 0 || core.layout.geometry.max_entries > 0 {
             let live = core.tally(segment, self.era).units;
-            flags = if live * 2 <= core.layout.segment_units { COMPACT } else { 0 };
+            flags = (flags & RETAINED) | if live * 2 <= core.layout.segment_units { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
         Walk {

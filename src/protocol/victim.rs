@@ -77,7 +77,8 @@ impl<M: Memory> Core<M> {
             if hand != 0 {
                 survey.begun = Some(segment);
             }
-            if survey.deadest.is_none_or(|(_, least)| live < least) {
+            let is_left_alone = hand != 0 && live > 0 && self.layout.geometry.max_entries > 0;
+            if !is_left_alone && survey.deadest.is_none_or(|(_, least)| live < least) {
                 survey.deadest = Some((segment, live));
             }
         }
@@ -106,13 +107,14 @@ impl<M: Memory> Op<'_, M> {
     /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
     /// give way. An OPEN one is sealed first.
     fn choose_victim(&self, survey: &Survey) -> Option<usize> {
-        if survey.begun.is_some() {
-            return survey.begun;
-        }
-        if let Some((segment, live)) = survey.deadest
-            && live * 2 <= self.core.layout.segment_units
-        {
-            return Some(segment);
+        let mostly_dead = survey.deadest.filter(|&(_, live)| live * 2 <= self.core.layout.segment_units);
+        // Where entries are evicted one by one, the walks that were begun are those of the oldest segments: they end by
+        // themselves, and to compact them would make their entries young again.
+        let is_counted = self.core.layout.geometry.max_entries > 0;
+        let (first, second) = if is_counted { (mostly_dead, None) } else { (None, mostly_dead) };
+        let chosen = first.map(|(segment, _)| segment).or(survey.begun).or(second.map(|(segment, _)| segment));
+        if chosen.is_some() {
+            return chosen;
         }
         if self.core.layout.geometry.is_exact_lru() && self.evict_least_recent() {
             return survey.deadest.map(|(segment, _)| segment);

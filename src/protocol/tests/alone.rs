@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use super::super::{Change, Decision, Event, FREQ_MAX, Found, Key, Log, Outcome, Put};
+use crate::layout::Geometry;
+
 use super::{Bench, Dice, Hand, core, geometry, hash, rounds};
 
 type Model = HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
@@ -68,8 +70,9 @@ fn one_step(hand: &Hand<'_>, model: &mut Model, dice: &mut Dice) -> bool {
     false
 }
 
-fn run(max_entries: u64, many: u32) {
-    let core = core(geometry(max_entries));
+fn run(geometry: Geometry, many: u32) {
+    let max_entries = geometry.max_entries;
+    let core = core(geometry);
     let world = Bench::default();
     let hand = Hand::new(&core, &world, 0);
     let (mut model, mut dice) = (Model::new(), Dice(42 + max_entries));
@@ -78,6 +81,7 @@ fn run(max_entries: u64, many: u32) {
         hits += u32::from(one_step(&hand, &mut model, &mut dice));
         if max_entries > 0 {
             assert!(hand.core.len() as u64 <= max_entries);
+            assert_eq!(hand.core.counted().iter().sum::<u64>(), hand.core.len() as u64, "round {round}");
         }
         if round % 512 == 0 {
             let summary = hand.verify();
@@ -93,17 +97,23 @@ fn run(max_entries: u64, many: u32) {
 
 #[test]
 fn gives_what_was_stored_last() {
-    run(0, 60_000);
+    run(geometry(0), 60_000);
 }
 
 #[test]
 fn and_with_a_bound_on_the_entries() {
-    run(70, 40_000);
+    run(geometry(70), 40_000);
+}
+
+#[test]
+fn and_with_full_buckets() {
+    run(Geometry { buckets: 12, ..geometry(0) }, 40_000);
+    run(Geometry { buckets: 12, ..geometry(70) }, 40_000);
 }
 
 #[test]
 fn and_with_exact_order_of_use() {
-    run(9, 40_000);
+    run(geometry(9), 40_000);
 }
 
 /// R20: a count of each segment that is never less than nothing, and right after every call.
