@@ -42,6 +42,9 @@ mod page {
 
 /// The byte of the file that whoever attaches locks shared, and whoever begins a new boot locks exclusively.
 const ATTACH_BYTE: u64 = 0;
+/// Whoever attaches asks for the life of so many others: each question is a system call that walks the list of the
+/// file's locks.
+const PROBES: usize = 64;
 const NO_FD: RawFd = -1;
 
 /// See the module's page.
@@ -157,6 +160,7 @@ impl Seat {
         self.begin_boot(core, fd.as_fd()).map_err(NotAttached::Io)?;
         let owner = self.take_any_line(core, fd.as_fd())?;
         lock::unlock(fd.as_fd(), ATTACH_BYTE, 1).map_err(NotAttached::Io)?;
+        self.recover_some(core, fd.as_fd(), usize::from(owner.line));
         self.line_fd.store(fd.into_raw_fd(), Ordering::Release);
         // Release: pairs with the acquire in `owner`.
         self.page.word(page::OWNER).store(encode(owner), Ordering::Release);
@@ -196,6 +200,20 @@ impl Seat {
             }
         }
         Err(NotAttached::RegistryFull { max_processes: core.layout.lines as u32 })
+    }
+
+    /// A process that comes often takes the place of one that died: it looks whether others have died, and gives back
+    /// what they held.
+    fn recover_some(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>, own: usize) {
+        let taken = (0..core.lines_used()).filter(|&line| line != own && core.incarnation(line) != 0);
+        for line in taken.take(PROBES) {
+            if lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).unwrap_or(false) {
+                if self.is_gone(core.tenant(line)) {
+                    core.recover_line(line);
+                }
+                let _ = lock::unlock(fd, self.line_byte(line), 1);
+            }
+        }
     }
 
     /// Whether the process behind a line whose lock is free has ended. It may be alive: something may have closed its
