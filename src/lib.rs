@@ -51,3 +51,8 @@ pub use cache::{
     Action, Builder, Cache, Corruption, Iter, Keys, OnMismatch, Problem, Report, Stats, TimeToLive, Updated, Version,
 };
 pub use error::{IncrementError, NotAttached, OpenError, SetError};
+
+/// The snippets of the README, each run by a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,7 +32,8 @@ impl Cache {
         self.append_to(key.as_ref(), value)
     }
 
-    #[inline]
+    // Not inlined: one copy of the whole lookup, not one for each place that calls.
+    #[inline(never)]
     pub(super) fn append_to(&self, key: &[u8], value: &mut Vec<u8>) -> bool {
         let here = self.inner.here();
         let found = here.read().get(&self.inner.key(key), value).is_some();

@@ -66,36 +66,21 @@ pub(super) unsafe fn copy_within_shared(src: *const u8, dst: *mut u8, len: usize
 /// `src` is word-aligned and valid for atomic reads of `bytes.len()` bytes, rounded up to whole words.
 #[inline]
 pub(super) unsafe fn equals_shared(src: *const u8, bytes: &[u8]) -> bool {
-    let whole = bytes.len() & !7;
-    let mut at = 0;
-    if whole >= 64 {
-        for chunk in bytes.chunks_exact(32) {
-            // SAFETY: the four words at `at` lie within `bytes.len()` bytes, for which the caller vouches (I1, I2).
-            let difference = unsafe {
-                (load(src.add(at)) ^ word_of(chunk, 0))
-                    | (load(src.add(at + 8)) ^ word_of(chunk, 8))
-                    | (load(src.add(at + 16)) ^ word_of(chunk, 16))
-                    | (load(src.add(at + 24)) ^ word_of(chunk, 24))
-            };
-            if difference != 0 {
-                return false;
-            }
-            at += 32;
-        }
-    }
-    while at < whole {
+    let (words, rest) = bytes.as_chunks();
+    let mut at = src;
+    for word in words {
         // SAFETY: the word at `at` lies within `bytes.len()` bytes, for which the caller vouches (I1, I2).
-        if unsafe { load(src.add(at)) } != word_of(bytes, at) {
+        if unsafe { load(at) } != u64::from_le_bytes(*word) {
             return false;
         }
-        at += 8;
+        at = at.wrapping_add(8);
     }
-    if whole == bytes.len() {
+    if rest.is_empty() {
         return true;
     }
-    // SAFETY: a word that is not whole begins at `whole`, inside what the caller vouches for (I1, I2).
-    let word = unsafe { load(src.add(whole)) };
-    (word ^ last_word(bytes)) << (64 - 8 * (bytes.len() - whole)) == 0
+    // SAFETY: a word that is not whole begins here, inside what the caller vouches for (I1, I2).
+    let word = unsafe { load(at) };
+    (word ^ last_word(bytes)) << (64 - 8 * rest.len()) == 0
 }
 
 /// Asks the processor to bring the line at `at` near.
@@ -126,12 +111,6 @@ pub(super) unsafe fn prefetch(at: *const u8) {
 unsafe fn load(at: *const u8) -> u64 {
     // SAFETY: as for this function; read as an atomic (I2).
     unsafe { (*at.cast::<AtomicU64>()).load(Relaxed) }
-}
-
-/// The eight bytes at `at`.
-#[inline(always)]
-fn word_of(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..].first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
 /// The last word of `bytes`, which is not a whole one, with zeroes above. There is at least one byte.

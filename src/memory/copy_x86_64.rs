@@ -257,3 +257,35 @@ pub(super) unsafe fn copy_long_sse2(src: *const u8, dst: *mut u8, len: usize) {
     // (I1); by assembly (I2); the clobbers cover all vectors.
     unsafe { blocks!(src, dst, len, "movups", "xmm", "16", "15", "64", "") }
 }
+
+/// Which of the eight words at `src` are `wanted` in the bits of `mask` of their upper halves: a bit for each.
+///
+/// A load of this processor is an acquire, whatever its width, and to the compiler the assembly may read anything. Two words
+/// that are loaded at once may be torn apart, a word is not.
+///
+/// # Safety
+/// `src` is word-aligned and valid for atomic reads of 64 bytes.
+#[inline(always)]
+pub(super) unsafe fn match_upper_halves(src: *const u8, mask: u32, wanted: u32) -> u32 {
+    use core::arch::x86_64 as simd;
+    let (a, b, c, d): (simd::__m128, simd::__m128, simd::__m128, simd::__m128);
+    // SAFETY: the 64 bytes that the caller vouches for (I1), read by assembly (I2).
+    unsafe {
+        asm!(
+            "movups {a}, [{src}]",
+            "movups {b}, [{src} + 16]",
+            "movups {c}, [{src} + 32]",
+            "movups {d}, [{src} + 48]",
+            src = in(reg) src, a = out(xmm_reg) a, b = out(xmm_reg) b, c = out(xmm_reg) c, d = out(xmm_reg) d,
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    // SAFETY: every x86-64 processor has SSE2; private values only.
+    unsafe {
+        let (mask, wanted) = (simd::_mm_set1_epi32(mask.cast_signed()), simd::_mm_set1_epi32(wanted.cast_signed()));
+        let upper = |first, second| simd::_mm_castps_si128(simd::_mm_shuffle_ps::<0b11_01_11_01>(first, second));
+        let is_wanted = |halves| simd::_mm_cmpeq_epi32(simd::_mm_and_si128(halves, mask), wanted);
+        let matches = simd::_mm_packs_epi32(is_wanted(upper(a, b)), is_wanted(upper(c, d)));
+        simd::_mm_movemask_epi8(simd::_mm_packs_epi16(matches, simd::_mm_setzero_si128())).cast_unsigned()
+    }
+}

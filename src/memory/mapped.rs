@@ -98,6 +98,23 @@ impl Memory for MappedMemory {
     }
 
     #[inline]
+    fn words<const N: usize>(&self, at: usize) -> [&SharedWord; N] {
+        let first = self.payload(at, N * 8).cast::<SharedWord>();
+        // SAFETY: `N` words from the aligned `first` on are inside the mapping by the check in `payload` (I1), which lives as
+        // long as `self`; the type is a transparent atomic for which any bits are valid (I2).
+        core::array::from_fn(|i| unsafe { &*first.add(i) })
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[inline]
+    fn match_upper_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
+        const { assert!(N == 8) };
+        let from = self.payload(at, N * 8);
+        // SAFETY: eight words from the word-aligned `from` on are inside the mapping (I1), and read by accesses of whole words (I2).
+        unsafe { super::copy_x86_64::match_upper_halves(from, mask, wanted) }
+    }
+
+    #[inline]
     fn half(&self, at: usize) -> &SharedHalf {
         self.extent.check_half(at);
         // SAFETY: four aligned bytes inside the mapping by the check above (I1), which lives as long as `self`; the type is a

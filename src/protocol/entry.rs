@@ -60,14 +60,14 @@ pub struct Header {
 
 impl Header {
     /// Decodes the header at a place, or tells by `None` that there can be no entry there.
-    #[inline]
+    #[inline(always)]
     pub fn read<M: Memory>(core: &Core<M>, place: Place) -> Option<Self> {
         let layout = &core.layout;
         if place.segment >= layout.segments || place.unit >= layout.segment_units {
             return None;
         }
         let at = layout.unit_at(place.segment, place.unit);
-        let (first, second) = (core.load(at, Ordering::Relaxed), core.load(at + 8, Ordering::Relaxed));
+        let [first, second] = core.memory.words::<2>(at).map(|word| word.load(Ordering::Relaxed));
         let header = Self {
             at,
             key_len: (first & ((1 << KEY_BITS) - 1)) as usize,
@@ -83,8 +83,10 @@ impl Header {
         fits.then_some(header)
     }
 
+    #[inline]
     fn optional_words(&self) -> usize {
-        (self.flags / HAS_EXPIRY).count_ones() as usize
+        // Not by counting ones, which takes a dozen instructions where the target is any x86-64.
+        usize::from(self.flags & HAS_EXPIRY != 0) + usize::from(self.flags & HAS_VERSION != 0)
     }
 
     /// Units of 16 bytes that the entry takes.
@@ -106,20 +108,20 @@ impl Header {
     }
 
     /// When the entry expires.
-    #[inline]
+    #[inline(always)]
     pub fn expiry<M: Memory>(&self, core: &Core<M>) -> Option<u64> {
         (self.flags & HAS_EXPIRY != 0).then(|| core.load(self.at + 16, Ordering::Relaxed))
     }
 
     /// The version stamp.
-    #[inline]
+    #[inline(always)]
     pub fn version<M: Memory>(&self, core: &Core<M>) -> Option<u64> {
         let skipped = usize::from(self.flags & HAS_EXPIRY != 0);
         (self.flags & HAS_VERSION != 0).then(|| core.load(self.at + 16 + skipped * 8, Ordering::Relaxed))
     }
 
     /// Whether the entry is of this key.
-    #[inline]
+    #[inline(always)]
     pub fn is_of<M: Memory>(&self, core: &Core<M>, key: &Key<'_>) -> bool {
         self.hash32 == key.hash32 && self.key_len == key.bytes.len() && core.memory.payload_equals(self.key_at(), key.bytes)
     }

@@ -56,62 +56,74 @@ pub enum Found {
 }
 
 /// What one look at a slot came to.
-enum Look {
-    Match(Probe),
+enum Look<'c, W> {
+    /// The key stands there, if this word, the generation of its segment, is still the same: see [`Core::is_whole`].
+    Match(Probe, &'c W),
     Other,
     Again,
 }
 
+/// What one pass over a bucket came to.
+enum Pass {
+    Found(Probe),
+    /// No slot has the key's tag.
+    Absent,
+    /// Something stands in the way: another key of this tag, or a change meanwhile.
+    Unclear,
+}
+
 impl<M: Memory> Core<M> {
-    /// The word at a slot, if it is live, of this tag and of the generation of its segment: with that generation.
-    /// `None` inside means that the slot must be looked at again.
-    #[inline]
-    fn look(&self, slot_at: usize, word: SlotWord, key: Option<&Key<'_>>, visit: &mut impl FnMut(&Probe)) -> Look {
+    /// Looks at a slot once: its word, the generation of its segment, the word again, and the key. Of a match, the
+    /// generation is to be looked at again after the value.
+    #[inline(always)]
+    fn look(&self, slot_at: usize, key: Option<&Key<'_>>) -> Look<'_, M::Word> {
+        let slot = self.memory.word(slot_at);
+        let word = Self::read_slot(slot);
+        if !key.map_or(word.kind() == Kind::Live, |key| word.is_live_with(key.tag)) {
+            return Look::Other;
+        }
         let place = word.place();
         if place.segment >= self.layout.segments {
             return Look::Other;
         }
         // The lines of a small entry come side by side, and while the generation is looked at.
         let entry_at = self.layout.unit_at(place.segment, place.unit);
-        for line in 0..3 {
+        for line in 0..1 {
             self.memory.prefetch(entry_at + line * 64);
         }
-        let generation = self.generation(place.segment);
-        let again = self.slot(slot_at);
+        let generation_word = self.memory.word(self.layout.generation_at(place.segment));
+        let generation = generation_word.load(Ordering::Acquire); // as in `generation`
+        let again = Self::read_slot(slot);
         if !again.same_entry(word) {
             return Look::Again;
         }
         if !word.is_of_generation(generation) {
             // The word stands although its generation has gone: it dangles, and is empty for every purpose.
-            return if wanted(Mutant::GenerationMeansAbsent) || self.slot(slot_at).same_entry(word) {
+            return if wanted(Mutant::GenerationMeansAbsent) || Self::read_slot(slot).same_entry(word) {
                 Look::Other
             } else {
                 Look::Again
             };
         }
-        let probe = Header::read(self, place).map(|header| {
+        let header = Header::read(self, place).filter(|header| key.is_none_or(|key| header.is_of(self, key)));
+        if let Some(header) = header {
             let (expiry_ms, version) = (header.expiry(self), header.version(self));
-            Probe { slot_at, word: again, generation, header, expiry_ms, version }
-        });
-        let matches = probe.as_ref().filter(|probe| key.is_none_or(|key| probe.header.is_of(self, key)));
-        if let Some(probe) = matches {
-            visit(probe);
+            return Look::Match(Probe { slot_at, word: again, generation, header, expiry_ms, version }, generation_word);
         }
-        let matches = matches.copied();
-        self.verdict(place.segment, generation, matches)
+        if self.is_whole(generation_word, generation) || wanted(Mutant::GenerationMeansAbsent) {
+            Look::Other
+        } else {
+            Look::Again
+        }
     }
 
     /// The second look at the generation: what was read since the first is whole if they are equal.
     #[inline]
-    fn verdict(&self, segment: usize, generation: u64, matches: Option<Probe>) -> Look {
+    fn is_whole(&self, generation_word: &M::Word, generation: u64) -> bool {
         // Acquire fence: pairs with the release fence of a claim. If a byte of a later claim was read, its generation
         // is read here too.
         self.memory.fence(weaken(Mutant::NoReaderFence, Ordering::Acquire));
-        let after = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
-        if after != generation && !wanted(Mutant::NoGenerationAfterCopy) {
-            return if wanted(Mutant::GenerationMeansAbsent) { Look::Other } else { Look::Again };
-        }
-        matches.map_or(Look::Other, Look::Match)
+        generation_word.load(Ordering::Relaxed) == generation || wanted(Mutant::NoGenerationAfterCopy)
     }
 
     /// Looks at one slot for a key (or for any key) until the answer is certain. `visit` is called before it is, maybe
@@ -119,33 +131,60 @@ impl<M: Memory> Core<M> {
     #[inline]
     pub(super) fn examine(&self, slot_at: usize, key: Option<&Key<'_>>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
         for attempt in 0..attempts {
-            let word = self.slot(slot_at);
-            let wanted = key.map_or(word.kind() == Kind::Live, |key| word.is_live_with(key.tag));
-            if !wanted {
-                return Found::No;
-            }
-            match self.look(slot_at, word, key, &mut visit) {
-                Look::Match(probe) => return Found::Yes(probe),
+            match self.look(slot_at, key) {
+                Look::Match(probe, generation_word) => {
+                    visit(&probe);
+                    if self.is_whole(generation_word, probe.generation) {
+                        return Found::Yes(probe);
+                    }
+                    if wanted(Mutant::GenerationMeansAbsent) {
+                        return Found::No;
+                    }
+                }
                 Look::Other => return Found::No,
-                Look::Again => self.memory.pause(attempt),
+                Look::Again => {}
             }
+            self.memory.pause(attempt);
         }
         Found::GaveUp
     }
 
-    /// Looks for a key in its bucket.
-    #[inline]
-    fn search(&self, key: &Key<'_>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
-        let first = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
-        // All slots are read before the first is judged: without a branch for each, the processor goes on to what comes after while the line is on its way.
-        let mut candidates = 0u32;
-        for slot in 0..SLOTS {
-            candidates |= u32::from(self.slot(first + slot * 8).is_live_with(key.tag)) << slot;
+    /// The slots of a bucket with live words of this tag, a bit for each. All are read before the first is judged:
+    /// without a branch for each, the processor goes on to what comes after while the line is on its way.
+    #[inline(always)]
+    fn candidates(&self, bucket_at: usize, tag: u16) -> u32 {
+        // With acquire, as in `slot`: who finds a key gone also finds what its remover did before.
+        let (mask, wanted) = SlotWord::upper_half_of_live(tag);
+        self.memory.match_upper_halves::<SLOTS>(bucket_at, mask, wanted)
+    }
+
+    /// Looks for a key in its bucket, as far as that goes without repetition: nearly always all the way.
+    #[inline(always)]
+    fn pass(&self, key: &Key<'_>, visit: impl FnOnce(&Probe)) -> Pass {
+        let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
+        let candidates = self.candidates(bucket_at, key.tag);
+        if candidates == 0 {
+            return Pass::Absent;
         }
+        if let Look::Match(probe, generation_word) = self.look(bucket_at + candidates.trailing_zeros() as usize * 8, Some(key)) {
+            visit(&probe);
+            if self.is_whole(generation_word, probe.generation) {
+                return Pass::Found(probe);
+            }
+        }
+        Pass::Unclear
+    }
+
+    /// Looks for a key in its bucket.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, key: &Key<'_>, attempts: u32, visit: &mut dyn FnMut(&Probe)) -> Found {
+        let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
+        let mut candidates = self.candidates(bucket_at, key.tag);
         let mut gave_up = false;
         while candidates != 0 {
-            let slot_at = first + candidates.trailing_zeros() as usize * 8;
-            match self.examine(slot_at, Some(key), attempts, &mut visit) {
+            let slot_at = bucket_at + candidates.trailing_zeros() as usize * 8;
+            match self.examine(slot_at, Some(key), attempts, &mut *visit) {
                 Found::No => {}
                 Found::GaveUp => gave_up = true,
                 found @ Found::Yes(_) => return found,
@@ -158,13 +197,18 @@ impl<M: Memory> Core<M> {
 
 impl<M: Memory> Op<'_, M> {
     /// Looks for a key on behalf of a writer.
+    #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Found {
-        self.core.search(key, WRITE_ATTEMPTS, |_| {})
+        match self.core.pass(key, |_| {}) {
+            Pass::Found(probe) => Found::Yes(probe),
+            Pass::Absent => Found::No,
+            Pass::Unclear => self.core.search(key, WRITE_ATTEMPTS, &mut |_| {}),
+        }
     }
 
     /// Looks for a key on behalf of a writer, and copies its value out.
     pub(super) fn find_with_value(&self, key: &Key<'_>, value: &mut Vec<u8>) -> Found {
-        self.core.search(key, WRITE_ATTEMPTS, |probe| {
+        self.core.search(key, WRITE_ATTEMPTS, &mut |probe| {
             value.clear();
             self.core.read_value(&probe.header, value);
         })
@@ -186,7 +230,23 @@ impl<M: Memory> Op<'_, M> {
     #[inline]
     pub fn get(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Option<Probe> {
         let before = out.len();
-        let found = self.core.search(key, GET_ATTEMPTS, |probe| {
+        match self.core.pass(key, |probe| self.core.read_value(&probe.header, out)) {
+            Pass::Found(probe) if !self.is_dead(&probe) => {
+                self.note_use(&probe);
+                Some(probe)
+            }
+            Pass::Unclear => self.copy().get_again(key, before, out),
+            _ => {
+                out.truncate(before);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_again(&self, key: &Key<'_>, before: usize, out: &mut Vec<u8>) -> Option<Probe> {
+        let found = self.core.search(key, GET_ATTEMPTS, &mut |probe| {
             out.truncate(before);
             self.core.read_value(&probe.header, out);
         });
@@ -204,7 +264,12 @@ impl<M: Memory> Op<'_, M> {
 
     /// Finds a key without copying its value and without counting a use.
     pub fn peek(&self, key: &Key<'_>) -> Option<Probe> {
-        match self.core.search(key, GET_ATTEMPTS, |_| {}) {
+        let found = match self.core.pass(key, |_| {}) {
+            Pass::Found(probe) => Found::Yes(probe),
+            Pass::Absent => Found::No,
+            Pass::Unclear => self.core.search(key, GET_ATTEMPTS, &mut |_| {}),
+        };
+        match found {
             Found::Yes(probe) if !self.is_dead(&probe) => Some(probe),
             _ => None,
         }

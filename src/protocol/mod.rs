@@ -164,8 +164,13 @@ impl<M: Memory> Core<M> {
 
     #[inline]
     pub(crate) fn slot(&self, at: usize) -> SlotWord {
+        Self::read_slot(self.memory.word(at))
+    }
+
+    #[inline]
+    pub(crate) fn read_slot(word: &M::Word) -> SlotWord {
         // Acquire: pairs with the release of whoever published the word; the entry's bytes are there.
-        SlotWord::from_bits(self.load(at, weaken(Mutant::RelaxedSlotLoad, Ordering::Acquire)))
+        SlotWord::from_bits(word.load(weaken(Mutant::RelaxedSlotLoad, Ordering::Acquire)))
     }
 
     /// Changes exactly this word. Release: whatever was written before is seen by whoever finds the new word. Acquire:
@@ -219,6 +224,13 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
+    /// The same operation, in another place: what is passed on by reference must stand in memory, and a rare path is no
+    /// reason to put everything there on the common one.
+    #[inline]
+    pub(crate) fn copy(&self) -> Self {
+        Op { now: self.now.clone(), ..*self }
+    }
+
     /// The time of this operation: asked once, and only if an entry with an expiry is met.
     pub(crate) fn now(&self) -> u64 {
         if self.now.get() == 0 {

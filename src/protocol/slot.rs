@@ -111,6 +111,14 @@ impl SlotWord {
         (self.0 >> TAG_SHIFT) & !(0b11 << TAG_BITS) == (2 << (TAG_BITS + 2)) | u64::from(tag)
     }
 
+    /// The same for many words at once: mask and value of the upper half of a live word with this tag.
+    #[inline]
+    pub fn upper_half_of_live(tag: u16) -> (u32, u32) {
+        const { assert!(TAG_SHIFT >= 32) };
+        let live_with = (2 << (TAG_BITS + 2) | u32::from(tag)) << (TAG_SHIFT - 32);
+        ((!0 << (TAG_SHIFT - 32)) & !((FREQ_MASK >> 32) as u32), live_with)
+    }
+
     /// The bits of the hash.
     #[inline]
     pub fn tag(self) -> u16 {
@@ -170,6 +178,9 @@ mod tests {
         let tentative = word.to_tentative();
         assert_eq!((tentative.kind(), tentative.place(), tentative.tag()), (Kind::Tentative, place, 0xabc));
         assert!(!tentative.is_live_with(0xabc));
+        let (mask, wanted) = SlotWord::upper_half_of_live(0xabc);
+        let is_wanted = |word: SlotWord| (word.bits() >> 32) as u32 & mask == wanted;
+        assert!(is_wanted(word) && is_wanted(word.with_freq(0)) && !is_wanted(tentative) && !is_wanted(SlotWord::EMPTY));
         assert!(word.same_entry(word.with_freq(0)) && !word.same_entry(tentative));
     }
 

@@ -43,6 +43,21 @@ pub trait Memory {
 
     /// The word at `at`, a multiple of 8.
     fn word(&self, at: usize) -> &Self::Word;
+    /// The words at `at`, a multiple of 8, and after it.
+    #[inline]
+    fn words<const N: usize>(&self, at: usize) -> [&Self::Word; N] {
+        core::array::from_fn(|i| self.word(at + i * 8))
+    }
+    /// Which of the `N` words from `at` on, a multiple of 8, are `wanted` in the bits of `mask` of their upper halves: a bit
+    /// for each. Every word is read once, with acquire.
+    #[inline]
+    fn match_upper_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
+        let words = self.words::<N>(at).into_iter().enumerate();
+        words.fold(0, |matches, (i, word)| {
+            let upper = (word.load(Ordering::Acquire) >> 32) as u32;
+            matches | u32::from(upper & mask == wanted) << i
+        })
+    }
     /// The 32-bit word at `at`, a multiple of 4, in a part of the file that is only ever used by halves.
     fn half(&self, at: usize) -> &Self::Half;
     /// A fence. `Relaxed` means none (a weakened model).

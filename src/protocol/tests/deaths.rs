@@ -2,10 +2,13 @@
 
 use super::super::append::Purpose;
 use super::super::{Claim, Content, Key, Kind, Log, Phase, Put, StateWord};
-use super::{Bench, Hand, core, geometry, hash, rounds};
+use super::{Bench, Hand, core, geometry, hash};
+
+/// Enough to use each segment twice.
+const FILL: u32 = 400;
 
 fn fill(hand: &Hand<'_>, from: u32) {
-    for i in 0..rounds(5_000) {
+    for i in 0..FILL {
         assert_eq!(hand.set(&(from + i).to_le_bytes(), &[0; 100], None), Put::Stored);
     }
 }
@@ -78,7 +81,7 @@ fn a_count_that_a_death_left_too_high_is_counted_anew() {
     let op = dead.op();
     std::mem::forget(op.counting());
     op.reserve_entry();
-    living.remove(&(rounds(5_000) - 1).to_le_bytes());
+    living.remove(&(FILL - 1).to_le_bytes());
     assert!(!core.recount(None), "somebody is in the middle of a change");
     assert!(core.recover_line(0));
     assert!(core.recount(None));
