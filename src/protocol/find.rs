@@ -88,7 +88,7 @@ impl<M: Memory> Core<M> {
         }
         // The lines of a small entry come side by side, and while the generation is looked at.
         let entry_at = self.layout.unit_at(place.segment, place.unit);
-        for line in 0..2 {
+        for line in 0..3 {
             self.memory.prefetch(entry_at + line * 64);
         }
         let generation_word = self.memory.word(self.layout.generation_at(place.segment));

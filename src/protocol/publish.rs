@@ -53,7 +53,8 @@ impl<M: Memory> Op<'_, M> {
         let units = content.units(key.bytes.len());
         let mut put = Put::Dropped;
         for attempt in 0..ATTEMPTS {
-            let plan = self.plan(key, self.find(key), units);
+            let found = self.find(key);
+            let plan = self.plan(key, found, units);
             if plan.is_one_more && !self.reserve_one() {
                 break;
             }
@@ -64,7 +65,7 @@ impl<M: Memory> Op<'_, M> {
                 break;
             };
             let appended = self.core.append(&mut claim, key, content, self.era, plan.freq);
-            let published = self.publish(key, &claim, &appended, plan.is_one_more);
+            let published = self.publish(key, found, &claim, &appended, plan.is_one_more);
             self.finish(claim, &appended, published);
             if published {
                 put = Put::Stored;
@@ -143,13 +144,14 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Makes an appended entry the value of its key. `false`: something else must be done first, and nothing of it was
-    /// published.
-    fn publish(&self, key: &Key<'_>, claim: &Claim, appended: &Appended, counted: bool) -> bool {
+    /// published. `found` is what a lookup came to before room was made: if that is no longer so, the pin or the second
+    /// scan tells.
+    fn publish(&self, key: &Key<'_>, mut found: Found, claim: &Claim, appended: &Appended, counted: bool) -> bool {
         if wanted(Mutant::ReleaseBeforePublish) {
             self.core.swap_state(claim.segment, self.core.state(claim.segment), super::StateWord::sealed(Log::Newcomers));
         }
         for attempt in 0..ATTEMPTS {
-            match self.find(key) {
+            match found {
                 Found::Yes(probe) => {
                     if !counted && self.is_cleared(probe.header.era) {
                         return false; // it would be one more
@@ -171,6 +173,7 @@ impl<M: Memory> Op<'_, M> {
                 },
                 Found::GaveUp => break,
             }
+            found = self.find(key);
         }
         if counted {
             self.return_entry();
@@ -248,10 +251,7 @@ impl<M: Memory> Op<'_, M> {
     fn take_slot(&self, key: &Key<'_>, tentative: SlotWord) -> Option<usize> {
         let bucket = self.core.layout.bucket_of(key.hash32);
         let slots = (0..SLOTS).map(|slot| self.core.layout.slot_at(bucket, slot));
-        let first = self.world.entropy() as usize;
-        let mut coldest: Option<(u64, usize, SlotWord)> = None;
-        for slot in 0..SLOTS {
-            let at = self.core.layout.slot_at(bucket, slot);
+        for at in slots.clone() {
             let word = self.core.slot(at);
             let is_free = match word.kind() {
                 Kind::Empty => true,
@@ -261,6 +261,17 @@ impl<M: Memory> Op<'_, M> {
             if is_free && self.core.swap_slot(at, word, tentative) {
                 return Some(at);
             }
+        }
+        self.take_used_slot(slots, tentative)
+    }
+
+    /// Puts a tentative word into a slot of a full bucket.
+    #[cold]
+    fn take_used_slot(&self, slots: impl Iterator<Item = usize> + Clone, tentative: SlotWord) -> Option<usize> {
+        let first = self.world.entropy() as usize;
+        let mut coldest: Option<(u64, usize, SlotWord)> = None;
+        for at in slots.clone() {
+            let word = self.core.slot(at);
             let warmth = self.warmth(word);
             if coldest.is_none_or(|(least, ..)| warmth < least) {
                 coldest = Some((warmth, at, word));

@@ -26,7 +26,9 @@ struct Survey {
     begun: Option<usize>,
     /// The sealed segment with the fewest live units, and those.
     deadest: Option<(usize, usize)>,
-    /// The oldest of each log.
+    /// The mostly dead segment that is most worth compacting, and how much it is.
+    mostly_dead: Option<(usize, u64)>,
+    /// The oldest of each log, sealed ones before open ones.
     oldest: [Option<Candidate>; 2],
     /// Segments of each log.
     segments: [u64; 2],
@@ -73,19 +75,36 @@ impl<M: Memory> Core<M> {
             return; // it costs room as long as the pin stands
         }
         let live = self.tally(segment, era).units;
+        let birth = self.field(segment, segment::BIRTH);
         if !is_open {
             if hand != 0 {
                 survey.begun = Some(segment);
             }
-            let is_left_alone = hand != 0 && live > 0 && self.layout.geometry.max_entries > 0;
-            if !is_left_alone && survey.deadest.is_none_or(|(_, least)| live < least) {
+            if survey.deadest.is_none_or(|(_, least)| live < least) {
                 survey.deadest = Some((segment, live));
             }
+            // Where entries are evicted one by one, whoever does so ends the walks of the oldest segments.
+            let geometry = &self.layout.geometry;
+            let is_left_alone = hand != 0 && live > 0 && geometry.max_entries > 0 && !geometry.is_exact_lru();
+            let score = self.worth_of_compacting(live, birth);
+            if !is_left_alone && score > survey.mostly_dead.map_or(0, |(_, best)| best) {
+                survey.mostly_dead = Some((segment, score));
+            }
         }
-        let birth = self.field(segment, segment::BIRTH);
-        if survey.oldest[log].is_none_or(|oldest| birth < oldest.birth) {
+        if survey.oldest[log].is_none_or(|oldest| (is_open, birth) < (oldest.is_open, oldest.birth)) {
             survey.oldest[log] = Some(Candidate { segment, birth, is_open });
         }
+    }
+
+    /// What is to be had from a mostly dead segment, weighed by its age as the cleaner of the log-structured file
+    /// system does (Rosenblum and Ousterhout, TOCS 1992): else one of which a death left the count too high would never
+    /// be chosen.
+    fn worth_of_compacting(&self, live: usize, birth: u64) -> u64 {
+        if live * 2 > self.layout.segment_units {
+            return 0;
+        }
+        let age = self.load(header::BIRTHS, Ordering::Relaxed).saturating_sub(birth).saturating_add(1);
+        age.saturating_mul((self.layout.segment_units - live) as u64)
     }
 
     /// What the logs hold, in units of the policy.
@@ -107,7 +126,7 @@ impl<M: Memory> Op<'_, M> {
     /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
     /// give way. An OPEN one is sealed first.
     fn choose_victim(&self, survey: &Survey) -> Option<usize> {
-        let mostly_dead = survey.deadest.filter(|&(_, live)| live * 2 <= self.core.layout.segment_units);
+        let mostly_dead = survey.mostly_dead;
         // Where entries are evicted one by one, the walks that were begun are those of the oldest segments: they end by
         // themselves, and to compact them would make their entries young again.
         let is_counted = self.core.layout.geometry.max_entries > 0;
@@ -120,7 +139,10 @@ impl<M: Memory> Op<'_, M> {
             return survey.deadest.map(|(segment, _)| segment);
         }
         let log = self.core.log_to_sweep(self.core.log_sizes(survey.segments));
-        let first = survey.oldest[log as usize].or(survey.oldest[1 - log as usize])?;
+        // An OPEN segment is the last resort: where the share of newcomers is less than a segment, it would be sealed
+        // and swept again and again with next to nothing in it.
+        let oldest = [survey.oldest[log as usize], survey.oldest[1 - log as usize]];
+        let first = oldest.into_iter().flatten().min_by_key(|candidate| candidate.is_open)?;
         if first.is_open {
             let log = self.core.state(first.segment).log();
             self.core.swap_state(first.segment, StateWord::open(log), StateWord::sealed(log));
