@@ -105,10 +105,14 @@ pub mod segment {
     pub const HAND: usize = 16;
     /// Order of age within the log.
     pub const BIRTH: usize = 24;
-    /// Units of entries that are the value of their key (a hint).
-    pub const LIVE: usize = 64;
+    /// Units of entries that were put there in the era now, written by the holder (a hint).
+    pub const ADDED_UNITS: usize = 32;
     /// Number of such entries (a hint).
-    pub const COUNT: usize = 72;
+    pub const ADDED: usize = 40;
+    /// Units of those among them that are the value of their key no more, written by anybody (a hint).
+    pub const GONE_UNITS: usize = 64;
+    /// Number of such entries (a hint).
+    pub const GONE: usize = 72;
 }
 
 /// What the creator asked for. `None` means the default.
@@ -373,8 +377,10 @@ pub const FINGERPRINT: u64 = {
         segment::TAIL,
         segment::HAND,
         segment::BIRTH,
-        segment::LIVE,
-        segment::COUNT,
+        segment::ADDED_UNITS,
+        segment::ADDED,
+        segment::GONE_UNITS,
+        segment::GONE,
         crate::protocol::GENERATION_BITS as usize,
         crate::protocol::TAG_BITS as usize,
         crate::protocol::INCARNATION_BITS as usize,
@@ -391,7 +397,7 @@ pub const FINGERPRINT: u64 = {
 
 const _: () = assert!(line::PINS + PINS * 8 <= line::COUNTERS && line::COUNTERS + COUNTERS * 8 == LINE_BYTES);
 const _: () = assert!(cfg!(shmemo_model) || (BUCKET_BYTES == 64 && GHOST_SET_BYTES == 64));
-const _: () = assert!(header::MOVE_CREDIT + 8 <= HEADER_BYTES && segment::COUNT + 8 <= SEGMENT_LINE_BYTES);
+const _: () = assert!(header::MOVE_CREDIT + 8 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);
 
 impl Layout {
     /// The word of generation of a segment.

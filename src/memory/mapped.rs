@@ -105,7 +105,7 @@ impl Memory for MappedMemory {
         core::array::from_fn(|i| unsafe { &*first.add(i) })
     }
 
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
     #[inline]
     fn match_upper_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
         const { assert!(N == 8) };
@@ -125,6 +125,13 @@ impl Memory for MappedMemory {
     #[inline]
     fn fence(&self, order: Ordering) {
         super::fence(order);
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[inline]
+    fn fence_after_exchange(&self) {
+        // A locked instruction orders everything before it against everything behind it.
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
     }
 
     #[inline]

@@ -6,8 +6,12 @@
 use core::sync::atomic::Ordering;
 
 use super::entry::{self, Content};
+use super::tally::Tally;
 use super::{Core, Key, Log, Memory, Mutant, Op, Owner, Phase, Place, SlotWord, StateWord, Word, wanted, weaken};
-use crate::layout::{header, segment};
+use crate::layout::{UNIT, header, segment};
+
+/// So many lines of the next entry are brought near; the processor sees where a longer one goes on.
+const PREFETCHED_LINES: usize = 4;
 
 /// A segment that this operation holds.
 #[derive(Debug)]
@@ -62,8 +66,7 @@ impl<M: Memory> Core<M> {
         let log = claim.held.log();
         let full = claim.tail + self.least_room() > self.layout.segment_units;
         let to = if seal || full { StateWord::sealed(log) } else { StateWord::open(log) };
-        let from = if wanted(Mutant::ReleaseWithoutOwner) { self.state(claim.segment) } else { claim.held };
-        self.swap_state(claim.segment, from, to)
+        self.swap_state(claim.segment, claim.held, to)
     }
 
     /// With less room than this left, in units, a segment is full.
@@ -80,13 +83,13 @@ impl<M: Memory> Core<M> {
     }
 
     /// Appends a copy of an entry as it stands, with its own era, expiry and version (R12, R16).
-    pub(super) fn append_copy(&self, claim: &mut Claim, from: &entry::Header, tag: u16, freq: u8, era: u32) -> Appended {
+    pub(super) fn append_copy(&self, claim: &mut Claim, from: &entry::Header, tag: u16, freq: u8) -> Appended {
         let units = from.units();
         let place = Place { segment: claim.segment, unit: claim.tail };
         let to = self.layout.unit_at(place.segment, place.unit);
-        self.memory.copy_payload(from.at, to, units * crate::layout::UNIT);
+        self.memory.copy_payload(from.at, to, units * UNIT);
         if wanted(Mutant::MoveStampsEra) {
-            self.memory.word(to + 8).store(u64::from(from.hash32) | u64::from(era) << 32, Ordering::Relaxed);
+            self.memory.word(to + 8).store(u64::from(from.hash32) | u64::from(self.era()) << 32, Ordering::Relaxed);
         }
         self.advance(claim, units, from.era, SlotWord::live(place, claim.generation, tag, freq))
     }
@@ -98,6 +101,12 @@ impl<M: Memory> Core<M> {
             self.store_tail(claim);
         }
         self.raise_tally(claim.segment, claim.generation, era, units);
+        // The next entry is written right behind, in all likelihood by this thread and as long; not so long ago the lines
+        // belonged to entries that nobody looked at any more.
+        let next = self.layout.unit_at(claim.segment, claim.tail);
+        for line in 0..(units * UNIT / 64 + 1).min(PREFETCHED_LINES) {
+            self.memory.prefetch(next + line * 64);
+        }
         Appended { word, units, tail_before }
     }
 
@@ -109,7 +118,7 @@ impl<M: Memory> Core<M> {
 
     /// Takes back what was appended last and never went live: nobody has a word for it.
     pub(super) fn take_back(&self, claim: &mut Claim, appended: &Appended, era: u32) {
-        self.lower_tally(claim.segment, claim.generation, era, appended.units);
+        self.lower_tally(claim.segment, claim.generation, era, Tally { count: 1, units: appended.units });
         claim.tail = appended.tail_before;
         self.store_tail(claim);
     }

@@ -13,6 +13,7 @@
 
 use core::sync::atomic::Ordering;
 
+use super::tally::Tally;
 use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word};
 use crate::layout::{SLOTS, header, line};
 
@@ -89,8 +90,13 @@ impl<M: Memory> Op<'_, M> {
 
     /// Counts an entry out whose word this operation took out of its slot.
     pub(super) fn count_out(&self, probe: &Probe) {
-        let place = probe.place();
-        self.core.lower_tally(place.segment, probe.generation, probe.header.era, probe.header.units());
+        let one = Tally { count: 1, units: probe.header.units() };
+        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
+        self.return_entry_of(probe);
+    }
+
+    /// The same where the tally of its segment is lowered otherwise.
+    pub(super) fn return_entry_of(&self, probe: &Probe) {
         if self.is_counted() && !self.is_cleared(probe.header.era) && !super::wanted(Mutant::CountNotLowered) {
             self.change_count(|count| Some(count.saturating_sub(1)));
         }

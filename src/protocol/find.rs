@@ -20,6 +20,11 @@ const GET_ATTEMPTS: u32 = 64;
 /// scribbles in gets so far.
 const WRITE_ATTEMPTS: u32 = 100_000;
 
+/// Lines of an entry that are brought near for its key, and for a short value too; a longer one is a run that the
+/// processor sees.
+const LINES_OF_KEY: usize = 1;
+const LINES_OF_ENTRY: usize = 3;
+
 /// An entry that was found where a word said.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
@@ -76,7 +81,7 @@ impl<M: Memory> Core<M> {
     /// Looks at a slot once: its word, the generation of its segment, the word again, and the key. Of a match, the
     /// generation is to be looked at again after the value.
     #[inline(always)]
-    fn look(&self, slot_at: usize, key: Option<&Key<'_>>) -> Look<'_, M::Word> {
+    fn look(&self, slot_at: usize, key: Option<&Key<'_>>, lines: usize) -> Look<'_, M::Word> {
         let slot = self.memory.word(slot_at);
         let word = Self::read_slot(slot);
         if !key.map_or(word.kind() == Kind::Live, |key| word.is_live_with(key.tag)) {
@@ -86,9 +91,9 @@ impl<M: Memory> Core<M> {
         if place.segment >= self.layout.segments {
             return Look::Other;
         }
-        // The lines of a small entry come side by side, and while the generation is looked at.
+        // The lines that will be read come side by side, and while the generation is looked at.
         let entry_at = self.layout.unit_at(place.segment, place.unit);
-        for line in 0..3 {
+        for line in 0..lines {
             self.memory.prefetch(entry_at + line * 64);
         }
         let generation_word = self.memory.word(self.layout.generation_at(place.segment));
@@ -131,7 +136,7 @@ impl<M: Memory> Core<M> {
     #[inline]
     pub(super) fn examine(&self, slot_at: usize, key: Option<&Key<'_>>, attempts: u32, mut visit: impl FnMut(&Probe)) -> Found {
         for attempt in 0..attempts {
-            match self.look(slot_at, key) {
+            match self.look(slot_at, key, LINES_OF_KEY) {
                 Look::Match(probe, generation_word) => {
                     visit(&probe);
                     if self.is_whole(generation_word, probe.generation) {
@@ -158,15 +163,23 @@ impl<M: Memory> Core<M> {
         self.memory.match_upper_halves::<SLOTS>(bucket_at, mask, wanted)
     }
 
+    /// The slots of a bucket with words of this tag, live or not, read as those of `candidates`.
+    #[inline]
+    pub(super) fn slots_of_tag(&self, bucket_at: usize, tag: u16) -> u32 {
+        let (mask, wanted) = SlotWord::upper_half_of_tag(tag);
+        self.memory.match_upper_halves::<SLOTS>(bucket_at, mask, wanted)
+    }
+
     /// Looks for a key in its bucket, as far as that goes without repetition: nearly always all the way.
     #[inline(always)]
-    fn pass(&self, key: &Key<'_>, visit: impl FnOnce(&Probe)) -> Pass {
+    fn pass(&self, key: &Key<'_>, lines: usize, visit: impl FnOnce(&Probe)) -> Pass {
         let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
         let candidates = self.candidates(bucket_at, key.tag);
         if candidates == 0 {
             return Pass::Absent;
         }
-        if let Look::Match(probe, generation_word) = self.look(bucket_at + candidates.trailing_zeros() as usize * 8, Some(key)) {
+        let slot_at = bucket_at + candidates.trailing_zeros() as usize * 8;
+        if let Look::Match(probe, generation_word) = self.look(slot_at, Some(key), lines) {
             visit(&probe);
             if self.is_whole(generation_word, probe.generation) {
                 return Pass::Found(probe);
@@ -199,7 +212,7 @@ impl<M: Memory> Op<'_, M> {
     /// Looks for a key on behalf of a writer.
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Found {
-        match self.core.pass(key, |_| {}) {
+        match self.core.pass(key, LINES_OF_KEY, |_| {}) {
             Pass::Found(probe) => Found::Yes(probe),
             Pass::Absent => Found::No,
             Pass::Unclear => self.core.search(key, WRITE_ATTEMPTS, &mut |_| {}),
@@ -230,7 +243,7 @@ impl<M: Memory> Op<'_, M> {
     #[inline]
     pub fn get(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Option<Probe> {
         let before = out.len();
-        match self.core.pass(key, |probe| self.core.read_value(&probe.header, out)) {
+        match self.core.pass(key, LINES_OF_ENTRY, |probe| self.core.read_value(&probe.header, out)) {
             Pass::Found(probe) if !self.is_dead(&probe) => {
                 self.note_use(&probe);
                 Some(probe)
@@ -264,7 +277,7 @@ impl<M: Memory> Op<'_, M> {
 
     /// Finds a key without copying its value and without counting a use.
     pub fn peek(&self, key: &Key<'_>) -> Option<Probe> {
-        let found = match self.core.pass(key, |_| {}) {
+        let found = match self.core.pass(key, LINES_OF_KEY, |_| {}) {
             Pass::Found(probe) => Found::Yes(probe),
             Pass::Absent => Found::No,
             Pass::Unclear => self.core.search(key, GET_ATTEMPTS, &mut |_| {}),

@@ -38,6 +38,12 @@ fn decode(word: u32, epochs: [u32; 2]) -> Option<Ghost> {
 }
 
 impl<M: Memory> Core<M> {
+    /// Asks for the set of a key to be brought near.
+    #[inline]
+    pub(super) fn prefetch_ghosts(&self, hash32: u32) {
+        self.memory.prefetch(self.layout.ghost_at(self.layout.ghost_set_of(hash32), 0));
+    }
+
     /// Takes the ghost of a key, if there is one that still says anything.
     pub(super) fn take_ghost(&self, hash32: u32, tag: u16, epochs: [u32; 2]) -> Option<Ghost> {
         let set = self.layout.ghost_set_of(hash32);
@@ -57,9 +63,15 @@ impl<M: Memory> Core<M> {
     pub(super) fn leave_ghost(&self, hash32: u32, tag: u16, log: Log, epochs: [u32; 2]) {
         let set = self.layout.ghost_set_of(hash32);
         let spent = |word: u32| decode(word, epochs).map_or(u32::MAX, |ghost| ghost.age * 64 / EPOCHS[ghost.log as usize]);
-        let worst = (0..GHOSTS).max_by_key(|&i| spent(self.memory.half(self.layout.ghost_at(set, i)).load()));
+        let mut worst = (0, 0);
+        for i in 0..GHOSTS {
+            worst = worst.max((spent(self.memory.half(self.layout.ghost_at(set, i)).load()), i));
+            if worst.0 == u32::MAX {
+                break; // it says nothing
+            }
+        }
         let word = 1 << 31 | (log as u32) << 30 | (epochs[log as usize] & EPOCH_MASK) << 24 | fingerprint(hash32, tag);
-        self.memory.half(self.layout.ghost_at(set, worst.unwrap_or(0))).store(word);
+        self.memory.half(self.layout.ghost_at(set, worst.1)).store(word);
     }
 }
 

@@ -7,6 +7,7 @@
 mod append;
 mod count;
 mod entry;
+mod fate;
 mod find;
 mod ghost;
 mod mutant;
@@ -181,8 +182,9 @@ impl<M: Memory> Core<M> {
         self.memory.word(at).compare_exchange(from.bits(), to.bits(), order, Ordering::Relaxed).is_ok()
     }
 
+    /// The state of a segment.
     #[inline]
-    pub(crate) fn state(&self, segment: usize) -> StateWord {
+    pub fn state(&self, segment: usize) -> StateWord {
         let at = self.layout.segment_at(segment, crate::layout::segment::STATE);
         // Acquire: pairs with the release of the last holder; its tail, hand and birth are there.
         StateWord::from_bits(self.load(at, Ordering::Acquire))

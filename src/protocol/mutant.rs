@@ -47,10 +47,8 @@ pub enum Mutant {
     NoLookAfterPin,
     /// A segment becomes free before its generation is raised.
     FreeBeforeGeneration,
-    /// A moved entry is stamped with the era of the mover.
+    /// A moved entry is stamped with the era of that moment.
     MoveStampsEra,
-    /// A claim's state word does not name its owner's incarnation when it is compared.
-    ReleaseWithoutOwner,
     /// Another generation counts as another key.
     GenerationMeansAbsent,
     /// A remove whose exchange failed believes that somebody else removed the key.
@@ -59,6 +57,35 @@ pub enum Mutant {
     RelaxedClaim,
     /// The count of entries is not given back by a remove.
     CountNotLowered,
+}
+
+#[cfg(shmemo_model)]
+impl Mutant {
+    /// Every fault.
+    pub const ALL: &[Mutant] = &[
+        Mutant::NoSecondScan,
+        Mutant::NoInsertFence,
+        Mutant::NoKick,
+        Mutant::NoGenerationAfterCopy,
+        Mutant::NoReaderFence,
+        Mutant::NoClaimFence,
+        Mutant::RelaxedPublish,
+        Mutant::RelaxedSlotLoad,
+        Mutant::TailAfterPublish,
+        Mutant::ReleaseBeforePublish,
+        Mutant::SweepSkipsTentative,
+        Mutant::SweepSkipsDead,
+        Mutant::SweepNoRetry,
+        Mutant::SweepIgnoresPins,
+        Mutant::NoPinFence,
+        Mutant::NoLookAfterPin,
+        Mutant::FreeBeforeGeneration,
+        Mutant::MoveStampsEra,
+        Mutant::GenerationMeansAbsent,
+        Mutant::RemoveNoRetry,
+        Mutant::RelaxedClaim,
+        Mutant::CountNotLowered,
+    ];
 }
 
 #[cfg(shmemo_model)]

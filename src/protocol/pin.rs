@@ -45,7 +45,7 @@ impl<'a, M: Memory> Op<'a, M> {
     pub(super) fn pin(&self, probe: &Probe) -> Option<(Pin<'a, M>, SlotWord)> {
         let pin = self.take_pin(encode(probe.place().segment, probe.generation))?;
         if !wanted(Mutant::NoPinFence) {
-            self.core.memory.fence(Ordering::SeqCst); // pairs with the fence in `is_pinned`
+            self.core.memory.fence_after_exchange(); // pairs with the fence in `is_pinned`
         }
         let now = self.core.slot(probe.slot_at);
         let generation = self.core.generation(probe.place().segment);

@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 
 use super::append::{Appended, Purpose};
+use super::tally::Tally;
 use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
 use crate::layout::SLOTS;
 
@@ -188,9 +189,9 @@ impl<M: Memory> Op<'_, M> {
             return false;
         }
         drop(pin);
-        let header = &probe.header;
-        self.core.lower_tally(probe.place().segment, probe.generation, header.era, header.units());
-        if counted && !self.is_cleared(header.era) {
+        let one = Tally { count: 1, units: probe.header.units() };
+        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
+        if counted && !self.is_cleared(probe.header.era) {
             self.return_entry();
         }
         self.after_store(probe.slot_at);
@@ -212,12 +213,14 @@ impl<M: Memory> Op<'_, M> {
         if !wanted(Mutant::NoInsertFence) {
             // Pairs with the same fence of another insert of this key: of two tentative words at least one is seen by
             // the other's scan.
-            core.memory.fence(Ordering::SeqCst);
+            core.memory.fence_after_exchange();
         }
         if !wanted(Mutant::NoSecondScan) {
-            let bucket = core.layout.bucket_of(key.hash32);
-            for slot in 0..SLOTS {
-                let at = core.layout.slot_at(bucket, slot);
+            let bucket_at = core.layout.slot_at(core.layout.bucket_of(key.hash32), 0);
+            let mut others = core.slots_of_tag(bucket_at, key.tag);
+            while others != 0 {
+                let at = bucket_at + others.trailing_zeros() as usize * 8;
+                others &= others - 1;
                 if at != mine && self.resolve(key, at) {
                     // Withdrawn. A failure means that another insert has done so already.
                     let _ = core.swap_slot(mine, tentative, SlotWord::EMPTY);

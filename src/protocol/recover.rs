@@ -115,7 +115,8 @@ impl<M: Memory> Core<M> {
         }
         for segment in 0..self.layout.segments {
             store(self.layout.generation_at(segment), self.generation(segment).wrapping_add(1));
-            for field in [segment::TAIL, segment::HAND, segment::BIRTH, segment::LIVE, segment::COUNT, segment::STATE] {
+            use segment::{ADDED, ADDED_UNITS, BIRTH, GONE, GONE_UNITS, HAND, STATE, TAIL};
+            for field in [TAIL, HAND, BIRTH, ADDED, ADDED_UNITS, GONE, GONE_UNITS, STATE] {
                 store(self.layout.segment_at(segment, field), 0);
             }
         }

@@ -26,7 +26,8 @@ const KIND_SHIFT: u32 = FREQ_SHIFT + 2;
 const _: () = assert!(KIND_SHIFT + 2 == 64);
 
 const UNIT_MASK: u64 = (1 << UNIT_BITS) - 1;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+/// One bit in the models, so that generations wrap there.
+const GENERATION_MASK: u64 = if cfg!(shmemo_model) { 1 } else { (1 << GENERATION_BITS) - 1 };
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 const FREQ_MASK: u64 = 0b11 << FREQ_SHIFT;
 
@@ -119,6 +120,12 @@ impl SlotWord {
         ((!0 << (TAG_SHIFT - 32)) & !((FREQ_MASK >> 32) as u32), live_with)
     }
 
+    /// Mask and value of the upper half of any word with this tag.
+    #[inline]
+    pub fn upper_half_of_tag(tag: u16) -> (u32, u32) {
+        ((TAG_MASK as u32) << (TAG_SHIFT - 32), u32::from(tag) << (TAG_SHIFT - 32))
+    }
+
     /// The bits of the hash.
     #[inline]
     pub fn tag(self) -> u16 {
@@ -141,6 +148,12 @@ impl SlotWord {
     #[inline]
     pub fn place(self) -> Place {
         Place { segment: ((self.0 >> SEGMENT_SHIFT) & 0xff) as usize, unit: (self.0 & UNIT_MASK) as usize }
+    }
+
+    /// Whether two words name the same place in the same generation of its segment, whatever their kinds and tags.
+    #[inline]
+    pub fn names_place_of(self, other: Self) -> bool {
+        (self.0 ^ other.0) << (64 - TAG_SHIFT) == 0
     }
 
     /// Whether the word was made in this generation of its segment, as far as its bits tell.

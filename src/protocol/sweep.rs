@@ -7,20 +7,18 @@
 
 use core::sync::atomic::Ordering;
 
-use super::append::Purpose;
 use super::entry::Header;
 use super::policy::Evicted;
-use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Owner, Phase, Place, Probe, SlotWord, StateWord, Word, wanted, weaken};
+use super::tally::Tally;
+use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Owner, Phase, Place, SlotWord, StateWord, Word, wanted, weaken};
 use crate::layout::{SLOTS, UNIT, header, segment};
 
 /// At the start of the walk, so much of the segment was dead that it is worth saving everything else.
-const COMPACT: u64 = 1 << 62;
+pub(super) const COMPACT: u64 = 1 << 62;
 /// An entry stayed where it is; the segment is not to be freed at the end of this walk.
-const RETAINED: u64 = 1 << 63;
+pub(super) const RETAINED: u64 = 1 << 63;
 pub(super) const HAND_MASK: u64 = (1 << 32) - 1;
 
-/// Survivors longer than this are not copied: their segment stays as the youngest.
-const LONGEST_COPY_UNITS: usize = (16 << 10) / UNIT;
 /// Entries of one step.
 const STEP_ENTRIES: usize = 8;
 /// Units of one step (at least one entry is handled).
@@ -53,28 +51,23 @@ pub enum Step {
 }
 
 /// A walk that this operation holds the segment for.
-struct Walk {
-    segment: usize,
-    generation: u64,
-    log: Log,
-    hand: usize,
-    tail: usize,
-    flags: u64,
+pub(super) struct Walk {
+    pub segment: usize,
+    pub generation: u64,
+    pub log: Log,
+    pub hand: usize,
+    pub tail: usize,
+    pub flags: u64,
     /// An OPEN segment that is swept is held by a claim, like a writer's.
-    own: Option<Claim>,
-    targets: [Option<Claim>; 2],
-    evicted: Evicted,
-    mercy: Mercy,
+    pub own: Option<Claim>,
+    pub targets: [Option<Claim>; 2],
+    pub evicted: Evicted,
+    /// What this step took out of the segment and has not yet counted out.
+    pub gone: Tally,
+    pub mercy: Mercy,
     /// Segments are wanted, and not just one entry less.
-    is_for_room: bool,
-    is_stuck: bool,
-}
-
-enum Fate {
-    Empty(Event),
-    Evict,
-    Move(Log, u8),
-    Stay(u8),
+    pub is_for_room: bool,
+    pub is_stuck: bool,
 }
 
 impl<M: Memory> Op<'_, M> {
@@ -98,6 +91,16 @@ impl<M: Memory> Op<'_, M> {
         let step = self.end_step(&mut walk, held);
         self.core.note_evicted(&walk.evicted);
         step
+    }
+
+    /// Sweeps a segment whatever its turn, for models: seals it if it is OPEN, then takes a step.
+    #[cfg(shmemo_model)]
+    pub fn sweep_segment(&self, segment: usize) -> Step {
+        let state = self.core.state(segment);
+        if state.phase() == Phase::Open {
+            self.core.swap_state(segment, state, StateWord::sealed(state.log()));
+        }
+        self.sweep_step(segment, Mercy::Policy, u64::MAX)
     }
 
     /// One step on an OPEN segment, which stays OPEN: entries go, their bytes stay. Ends with the first eviction.
@@ -138,6 +141,7 @@ impl<M: Memory> Op<'_, M> {
             own: None,
             targets: [None, None],
             evicted: Evicted::default(),
+            gone: Tally::default(),
             mercy,
             is_for_room: true,
             is_stuck: false,
@@ -158,6 +162,14 @@ impl<M: Memory> Op<'_, M> {
 
     fn handle_some(&self, walk: &mut Walk, most_evictions: u64) {
         self.prefetch_buckets(walk);
+        self.handle_entries(walk, most_evictions);
+        let gone = core::mem::take(&mut walk.gone);
+        if gone.count > 0 {
+            self.core.lower_tally(walk.segment, walk.generation, self.era, gone);
+        }
+    }
+
+    fn handle_entries(&self, walk: &mut Walk, most_evictions: u64) {
         let mut units = 0;
         for _ in 0..STEP_ENTRIES {
             let tail = walk.own.as_ref().map_or(walk.tail, |claim| claim.tail);
@@ -181,135 +193,16 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// The buckets of a step's entries come from memory side by side, not one after the other.
+    /// The buckets and ghosts of a step's entries come from memory side by side, not one after the other.
     fn prefetch_buckets(&self, walk: &Walk) {
         let mut unit = walk.hand;
         for _ in 0..STEP_ENTRIES {
             let place = Place { segment: walk.segment, unit };
             let Some(header) = Header::read(self.core, place).filter(|_| unit < walk.tail) else { return };
             self.core.memory.prefetch(self.core.layout.slot_at(self.core.layout.bucket_of(header.hash32), 0));
+            self.core.prefetch_ghosts(header.hash32);
             unit += header.units();
         }
-    }
-
-    /// Takes out every slot word that points at this entry. It stands in the bucket of its key, and nowhere else.
-    fn handle_entry(&self, walk: &mut Walk, place: Place, header: &Header) {
-        let bucket = self.core.layout.bucket_of(header.hash32);
-        for slot in 0..SLOTS {
-            let slot_at = self.core.layout.slot_at(bucket, slot);
-            loop {
-                let word = self.core.slot(slot_at);
-                let points_here = word.kind() != Kind::Empty && word.place() == place && word.is_of_generation(walk.generation);
-                if !points_here || self.handle_word(walk, slot_at, word, header) || walk.is_stuck || wanted(Mutant::SweepNoRetry)
-                {
-                    break;
-                }
-                // The exchange failed: the word was changed, maybe only its use count. The slot is read again (R6).
-            }
-        }
-    }
-
-    fn handle_word(&self, walk: &mut Walk, slot_at: usize, word: SlotWord, header: &Header) -> bool {
-        if word.kind() == Kind::Tentative {
-            // The segment is sealed, so whoever put it here has died or given up (R1).
-            return wanted(Mutant::SweepSkipsTentative) || self.core.swap_slot(slot_at, word, SlotWord::EMPTY);
-        }
-        let expiry_ms = header.expiry(self.core);
-        let probe = Probe { slot_at, word, generation: walk.generation, header: *header, expiry_ms, version: None };
-        match self.fate(walk, &probe) {
-            Fate::Empty(_) if wanted(Mutant::SweepSkipsDead) => true,
-            Fate::Empty(event) => {
-                let done = self.evict(&probe);
-                if done {
-                    self.count(event);
-                }
-                done
-            }
-            Fate::Evict => self.evict_by_policy(walk, &probe),
-            Fate::Stay(freq) => {
-                walk.flags |= RETAINED;
-                self.core.swap_slot(slot_at, word, word.with_freq(freq))
-            }
-            Fate::Move(log, freq) => {
-                let units = header.units();
-                if let Some(claim) = self.target(walk, log, units) {
-                    let done = self.move_entry(claim, &probe, freq);
-                    self.world.count(Event::MovedUnits, if done { units as u64 } else { 0 });
-                    return done;
-                }
-                if walk.is_for_room {
-                    walk.is_stuck = true;
-                    return false;
-                }
-                self.evict_by_policy(walk, &probe)
-            }
-        }
-    }
-
-    fn fate(&self, walk: &Walk, probe: &Probe) -> Fate {
-        if self.is_cleared(probe.header.era) {
-            return Fate::Empty(Event::Cleared);
-        }
-        if self.is_expired(probe.expiry_ms) {
-            return Fate::Empty(Event::Expired);
-        }
-        if walk.mercy == Mercy::None {
-            return Fate::Evict;
-        }
-        let freq = probe.word.freq();
-        if self.core.layout.geometry.is_exact_lru() || walk.flags & COMPACT != 0 {
-            return Fate::Move(walk.log, freq);
-        }
-        let spared = match walk.log {
-            Log::Newcomers => (freq >= 2).then_some(0),
-            Log::Main => freq.checked_sub(1),
-        };
-        match spared {
-            None => Fate::Evict,
-            Some(freq) if probe.header.units() > LONGEST_COPY_UNITS && walk.own.is_none() => Fate::Stay(freq),
-            Some(freq) => Fate::Move(Log::Main, freq),
-        }
-    }
-
-    fn evict_by_policy(&self, walk: &mut Walk, probe: &Probe) -> bool {
-        if !self.evict(probe) {
-            return false;
-        }
-        let log = walk.log as usize;
-        walk.evicted.entries[log] += 1;
-        walk.evicted.units[log] += probe.header.units() as u64;
-        if !self.core.layout.geometry.is_exact_lru() {
-            self.core.leave_ghost(probe.header.hash32, probe.word.tag(), walk.log, self.core.epochs());
-        }
-        self.count(if probe.word.freq() == 0 { Event::EvictedUnused } else { Event::EvictedUsed });
-        true
-    }
-
-    /// A segment for survivors with room for so many units: the one held already, or another.
-    fn target<'w>(&self, walk: &'w mut Walk, log: Log, units: usize) -> Option<&'w mut Claim> {
-        let fits = |claim: &Claim| claim.tail + units <= self.core.layout.segment_units;
-        if log == walk.log && walk.own.as_ref().is_some_and(fits) {
-            return walk.own.as_mut();
-        }
-        let place = &mut walk.targets[log as usize];
-        if !place.as_ref().is_some_and(fits) {
-            if let Some(full) = place.take() {
-                self.core.release(full, true);
-            }
-            *place = self.claim_room(log, units, Purpose::Move);
-        }
-        place.as_mut()
-    }
-
-    /// Copies an entry and points its slot at the copy, by one exchange on the exact word.
-    fn move_entry(&self, claim: &mut Claim, probe: &Probe, freq: u8) -> bool {
-        let appended = self.core.append_copy(claim, &probe.header, probe.word.tag(), freq, self.era);
-        if !self.core.swap_slot(probe.slot_at, probe.word, appended.word) {
-            self.core.take_back(claim, &appended, probe.header.era);
-            return false;
-        }
-        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, probe.header.units());
-        true
     }
 
     /// The walk cannot go on, since what stands at the hand is no entry. Every bucket is looked through for words that

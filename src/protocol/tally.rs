@@ -1,10 +1,11 @@
 //! Counts that are kept for each segment: how many entries in it are the value of their key, and how many units those
 //! take.
 //!
-//! They are hints: raised before an entry is published, lowered after its word was taken out, and tagged with the
-//! segment's generation and the era, so that a late change from before a recycling or a `clear` does nothing (R20). A
-//! death between a slot's change and its count leaves it wrong until the segment is recycled. No decision about
-//! correctness rests on them.
+//! What was added is counted by the holder of the segment, by plain stores, before the entry is published; what has gone
+//! since, by whoever took its word out of the slot, afterwards. These are hints. They are tagged with the segment's
+//! generation and the era, so that a late change from before a recycling or a `clear` does nothing (R20). A death
+//! between a slot's change and its count leaves it wrong until the segment is recycled. No decision about correctness
+//! rests on them.
 //!
 //! ```text
 //!  63 ...... 52 | 51 ...... 28 | 27 ...... 0
@@ -15,7 +16,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Core, Log, Memory, Mutant, Word};
 use crate::layout::header;
-use crate::layout::segment::{COUNT, LIVE};
+use crate::layout::segment::{ADDED, ADDED_UNITS, GONE, GONE_UNITS};
 
 const VALUE_MASK: u64 = (1 << 28) - 1;
 
@@ -39,34 +40,35 @@ pub struct Tally {
 }
 
 impl<M: Memory> Core<M> {
-    /// Before an entry is published. Relaxed, like every access here: nothing is inferred from a tally.
+    /// Before an entry is published, by the holder of its segment. Relaxed, like every access here: nothing is inferred
+    /// from a tally.
     pub(super) fn raise_tally(&self, segment: usize, generation: u64, era: u32, units: usize) {
         let mine = tag(generation, era);
-        for (field, amount) in [(LIVE, units as u64), (COUNT, 1)] {
-            self.change_tally(segment, field, |word| {
-                if word & !VALUE_MASK == mine {
-                    return Some(mine | ((word & VALUE_MASK) + amount).min(VALUE_MASK));
-                }
-                (!is_of_later_era(word, generation, era)).then_some(mine | amount.min(VALUE_MASK))
-            });
+        for (field, amount) in [(ADDED_UNITS, units as u64), (ADDED, 1)] {
+            let word = self.memory.word(self.layout.segment_at(segment, field));
+            let seen = word.load(Ordering::Relaxed);
+            if seen & !VALUE_MASK == mine {
+                word.store(mine | ((seen & VALUE_MASK) + amount).min(VALUE_MASK), Ordering::Relaxed);
+            } else if !is_of_later_era(seen, generation, era) {
+                word.store(mine | amount.min(VALUE_MASK), Ordering::Relaxed);
+            }
         }
         self.count_in_main(segment, 1);
     }
 
-    /// After the word of an entry was taken out.
-    pub(super) fn lower_tally(&self, segment: usize, generation: u64, era: u32, units: usize) {
+    /// After the words of entries of one era were taken out.
+    pub(super) fn lower_tally(&self, segment: usize, generation: u64, era: u32, gone: Tally) {
         if super::wanted(Mutant::CountNotLowered) {
             return;
         }
         let mine = tag(generation, era);
         let mut lowered = false;
-        for (field, amount) in [(LIVE, units as u64), (COUNT, 1)] {
-            lowered = self.change_tally(segment, field, |word| {
-                (word & !VALUE_MASK == mine).then(|| mine | (word & VALUE_MASK).saturating_sub(amount))
-            });
+        for (added, field, amount) in [(ADDED_UNITS, GONE_UNITS, gone.units as u64), (ADDED, GONE, gone.count as u64)] {
+            lowered = self.load(self.layout.segment_at(segment, added), Ordering::Relaxed) & !VALUE_MASK == mine
+                && self.add_to_gone(segment, field, mine, amount);
         }
         if lowered {
-            self.count_in_main(segment, u64::MAX);
+            self.count_in_main(segment, (gone.count as u64).wrapping_neg());
         }
     }
 
@@ -78,12 +80,14 @@ impl<M: Memory> Core<M> {
         }
     }
 
-    fn change_tally(&self, segment: usize, field: usize, change: impl Fn(u64) -> Option<u64>) -> bool {
+    fn add_to_gone(&self, segment: usize, field: usize, mine: u64, amount: u64) -> bool {
         let word = self.memory.word(self.layout.segment_at(segment, field));
         let mut seen = word.load(Ordering::Relaxed);
         // A failure means that somebody else counted; should it happen this often, the hint is left as it is.
         for _ in 0..64 {
-            let Some(new) = change(seen) else { return false };
+            // A foreign tag is left from before: what was added since has another.
+            let before = if seen & !VALUE_MASK == mine { seen & VALUE_MASK } else { 0 };
+            let new = mine | (before + amount).min(VALUE_MASK);
             match word.compare_exchange(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
@@ -99,7 +103,8 @@ impl<M: Memory> Core<M> {
             let word = self.load(self.layout.segment_at(segment, field), Ordering::Relaxed);
             if word & !VALUE_MASK == mine { (word & VALUE_MASK) as usize } else { 0 }
         };
-        Tally { count: read(COUNT), units: read(LIVE) }
+        let left = |added, gone| read(added).saturating_sub(read(gone));
+        Tally { count: left(ADDED, GONE), units: left(ADDED_UNITS, GONE_UNITS) }
     }
 
     /// The number of entries, as far as counts tell.

@@ -62,6 +62,12 @@ pub trait Memory {
     fn half(&self, at: usize) -> &Self::Half;
     /// A fence. `Relaxed` means none (a weakened model).
     fn fence(&self, order: Ordering);
+    /// A full fence (`SeqCst`) right behind an exchange of this thread that succeeded. Where every exchange is a full
+    /// fence to the processor, this need only be one to the compiler.
+    #[inline]
+    fn fence_after_exchange(&self) {
+        self.fence(Ordering::SeqCst);
+    }
     /// Lets others go on: a spin hint, later a yield. Never blocks on anybody.
     fn pause(&self, attempt: u32);
     /// Asks for the line at `at` to be brought near. A hint; any `at` is allowed.

@@ -1,0 +1,76 @@
+# All that is done with this repository. `make` alone lists it.
+#
+# Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler. Everything else is installed when it is
+# first needed: rustfmt, clippy, a nightly toolchain with Miri, cargo-fuzz.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+COUNT := scripts/count-tests.sh
+# The steps of `make test`: what fails soonest comes first.
+STEPS := lint unit demo-smoke model miri fuzz-short
+
+# Seconds that each fuzz target gets in `fuzz-short` and in `soak`.
+FUZZ_SECONDS ?= 30
+SOAK_FUZZ_SECONDS ?= 900
+# How often `soak` repeats the tests.
+SOAK_ROUNDS ?= 10
+# More options of the demo, say DEMO="--workers 8".
+DEMO ?=
+
+.PHONY: help demo demo-smoke test lint unit model miri fuzz-short soak bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## the main job: a real model in several processes, without, with private and with one shared cache
+	cargo run --release --package shmemo-demo -- $(DEMO)
+
+demo-smoke: ## the main job on a few lines
+	cargo run --release --package shmemo-demo -- --lines 3000
+
+test: ## everything that must pass: lint, unit, demo-smoke, model, miri, fuzz-short
+	@mkdir -p target/ci && : >target/ci/steps
+	@for step in $(STEPS); do \
+	    echo "=== $$step"; begin=$$SECONDS; result=ok; \
+	    $(MAKE) --no-print-directory $$step || result=FAILED; \
+	    echo "$$step $$result $$((SECONDS - begin))" >>target/ci/steps; \
+	    if [[ $$result != ok ]]; then echo "=== $$step failed" >&2; exit 1; fi; \
+	done
+
+lint: ## formatting, clippy and the documentation, warnings denied
+	scripts/tools.sh lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+unit: ## unit tests, tests with real processes, and the examples in the documentation
+	$(COUNT) unit cargo test --workspace
+
+model: ## the protocols under the model checker, and the mutants that it must catch
+	RUSTFLAGS="--cfg shmemo_model" $(COUNT) model cargo test --package loom-tests --release --target-dir target/model
+
+miri: ## the core on heap memory under Miri
+	scripts/tools.sh miri
+	MIRIFLAGS="-Zmiri-disable-isolation" $(COUNT) miri cargo +nightly miri test --package shmemo --lib -- \
+	    protocol:: memory:: layout:: hash::
+
+fuzz-short: ## each fuzz target for FUZZ_SECONDS (30)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+soak: ## the long forms: ignored tests too, SOAK_ROUNDS (10) times, and fuzzing for SOAK_FUZZ_SECONDS (900) each
+	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do \
+	    echo "=== soak: round $$round of $(SOAK_ROUNDS)"; \
+	    $(COUNT) soak cargo test --release --package shmemo --lib --tests -- --include-ignored; \
+	done
+	$(MAKE) --no-print-directory model
+	scripts/fuzz.sh $(SOAK_FUZZ_SECONDS)
+
+bench: ## the benchmarks
+	cargo bench --package shmemo
+
+clean: ## removes what was built
+	cargo clean
+	rm -rf fuzz/target

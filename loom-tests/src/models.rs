@@ -1,0 +1,344 @@
+//! The models. Each is a function that explores everything within its bounds and panics if a property is broken.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use loom::model::Builder;
+
+use crate::participant::{Participant, beside, check, check_counts, check_nothing_is_lost, file, stopping};
+
+/// Preemptions in one execution of the models with two participants.
+pub const PREEMPTIONS: usize = 2;
+
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 200_000;
+    builder.check(model);
+}
+
+/// Two inserts of one key end in one live slot.
+pub fn two_inserts() {
+    explore(PREEMPTIONS + 1, || {
+        let file = file(3, 4, 0);
+        let other = beside(&file, 1, |p| p.set(1, 11));
+        Participant::new(&file, 0).set(1, 10);
+        other.join().expect("the other insert");
+        assert_eq!(check_counts(&file), [1]);
+    });
+}
+
+/// So do three.
+pub fn three_inserts() {
+    explore(1, || {
+        let file = file(3, 4, 0);
+        let others = [1, 2].map(|line| beside(&file, line, move |p| p.set(1, 10 + u64::from(line))));
+        Participant::new(&file, 0).set(1, 10);
+        others.map(|other| other.join().expect("another insert"));
+        assert_eq!(check_counts(&file), [1]);
+    });
+}
+
+/// Two inserts, and a slot that becomes free between their scans: where the plain rule "the lower slot goes on" fails.
+pub fn inserts_beside_a_remove() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(2, 20);
+        let other = beside(&file, 1, |p| p.set(1, 11));
+        me.remove(2);
+        me.set(1, 10);
+        other.join().expect("the other insert");
+        assert_eq!(check_counts(&file), [1]);
+    });
+}
+
+/// Two inserts into a full bucket: each evicts, and one live slot of the key is left.
+pub fn inserts_into_a_full_bucket() {
+    explore(1, || {
+        let file = file(3, 6, 0);
+        let me = Participant::new(&file, 0);
+        (2..5).for_each(|key| drop(me.set(key, key)));
+        let other = beside(&file, 1, |p| p.set(1, 11));
+        me.set(1, 10);
+        other.join().expect("the other insert");
+        let keys = check_counts(&file);
+        assert_eq!(keys.iter().filter(|&&key| key == 1).count(), 1, "{keys:?}");
+    });
+}
+
+/// A remove and a set of one key: afterwards the key is there or not, and what is there is whole.
+pub fn set_beside_remove() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 10);
+        let other = beside(&file, 1, |p| p.set(1, 11));
+        me.remove(1);
+        other.join().expect("the set");
+        assert!(matches!(me.get(1), None | Some(11)));
+        check_counts(&file);
+    });
+}
+
+/// Two increments lose nothing.
+pub fn two_increments() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 0);
+        let other = beside(&file, 1, |p| p.increment(1));
+        me.increment(1);
+        other.join().expect("the other increment");
+        assert_eq!(me.get(1), Some(2));
+        check_counts(&file);
+    });
+}
+
+/// An increment, while the key is removed, its segment recycled until the bits of the generation repeat, and the key set anew at the very same place: the increment
+/// must not take the new entry for the old one. The pin is what prevents it.
+pub fn increment_beside_recycling() {
+    explore(1, || {
+        let file = file(2, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 5);
+        let other = beside(&file, 1, |p| {
+            p.remove(1);
+            for _ in 0..2 {
+                p.sweep(0);
+                p.set(1, 100); // into segment 0 again, if that is free
+                p.remove(1);
+            }
+            p.sweep(0);
+            p.set(1, 100);
+        });
+        me.increment(1);
+        other.join().expect("the recycler");
+        // The increment came first, or last, or somewhere between set and remove: a five has no successor any more.
+        let value = me.get(1);
+        assert!(matches!(value, Some(100 | 101)), "{value:?}");
+        check(&file);
+    });
+}
+
+/// A reader, while the entry that it reads is evicted and its bytes are written anew.
+pub fn get_beside_recycling() {
+    explore(PREEMPTIONS, || {
+        let file = file(2, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| {
+            p.sweep(0);
+            p.set(2, 202);
+            p.set(3, 303);
+        });
+        let values = [me.get(1), me.get(2)];
+        assert!(matches!(values, [None | Some(101), None | Some(202)]), "{values:?}");
+        other.join().expect("the writer");
+        check(&file);
+    });
+}
+
+/// A reader, while the value is replaced: one of the two, whole.
+pub fn get_beside_replace() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| p.set(1, 102));
+        let value = me.get(1);
+        assert!(matches!(value, Some(101 | 102)), "{value:?}");
+        other.join().expect("the writer");
+        assert_eq!(check_counts(&file), [1]);
+    });
+}
+
+/// A reader, while the key is inserted: nothing, or the whole value.
+pub fn get_beside_insert() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let other = beside(&file, 1, |p| p.set(1, 102));
+        let value = Participant::new(&file, 0).get(1);
+        assert!(matches!(value, None | Some(102)), "{value:?}");
+        other.join().expect("the writer");
+    });
+}
+
+/// A remove, while a reader counts a use: what was reported as removed is gone.
+pub fn remove_beside_get() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| p.get(1));
+        assert!(me.remove(1));
+        other.join().expect("the reader");
+        assert_eq!(me.get(1), None);
+        check_counts(&file);
+    });
+}
+
+/// A remove, while the entry is moved and its segment recycled: it must not miss the entry.
+pub fn remove_beside_move() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        (0..3).for_each(|_| drop(me.get(1)));
+        let other = beside(&file, 1, |p| p.sweep(0));
+        let removed = me.remove(1);
+        other.join().expect("the sweeper");
+        assert!(removed || me.get(1).is_none(), "absent, it said");
+        assert_eq!(me.get(1), None);
+        check(&file);
+    });
+}
+
+/// A sweep, while a reader counts a use of an entry in it: no word is left behind.
+pub fn sweep_beside_get() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| p.get(1));
+        me.sweep(0);
+        other.join().expect("the reader");
+        check(&file);
+    });
+}
+
+/// Two writers and one segment: nobody overwrites the other's entry.
+pub fn two_writers_of_a_segment() {
+    explore(PREEMPTIONS, || {
+        let file = file(2, 4, 0);
+        let other = beside(&file, 1, |p| p.set(2, 202));
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        other.join().expect("the other writer");
+        assert!(matches!((me.get(1), me.get(2)), (Some(101), Some(202))));
+        assert_eq!(check_counts(&file).len(), 2);
+    });
+}
+
+/// A writer, a sweeper and the segment that both want: what is there at the end is whole, and points nowhere else.
+pub fn write_beside_sweep() {
+    explore(PREEMPTIONS, || {
+        let file = file(2, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| p.sweep(0));
+        me.set(2, 202);
+        let value = me.get(2);
+        assert!(matches!(value, None | Some(202)), "{value:?}");
+        other.join().expect("the sweeper");
+        check(&file);
+    });
+}
+
+/// `clear`, while an entry is moved: it does not come back.
+pub fn clear_beside_move() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        (0..3).for_each(|_| drop(me.get(1)));
+        let other = beside(&file, 1, |p| p.sweep(0));
+        file.clear();
+        assert_eq!(me.get(1), None);
+        other.join().expect("the sweeper");
+        assert_eq!(me.get(1), None);
+    });
+}
+
+/// `clear`, while a key is counted up: the sum is from before or from after, never from both.
+pub fn clear_beside_increment() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 5);
+        let other = beside(&file, 1, |p| p.increment(1));
+        file.clear();
+        other.join().expect("the increment");
+        let value = me.get(1);
+        assert!(matches!(value, None | Some(1)), "{value:?}");
+    });
+}
+
+/// A dead entry in a segment that is swept leaves no word behind.
+pub fn sweep_after_clear() {
+    explore(PREEMPTIONS, || {
+        let file = file(3, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        file.clear();
+        me.sweep(0);
+        assert_eq!(check(&file), []);
+        assert_eq!(me.get(1), None);
+    });
+}
+
+/// Two writers where one entry more is one too many.
+pub fn two_writers_at_the_bound() {
+    explore(1, || {
+        let file = file(3, 6, 2);
+        let other = beside(&file, 1, |p| p.remove(1));
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        other.join().expect("the remover");
+        let keys = check_counts(&file);
+        assert!(keys.len() <= 2, "{keys:?}");
+    });
+}
+
+/// One who dies at any step of an operation, and another who goes on after it was recovered: nothing foreign is read, and in the end nothing is lost.
+fn death_at_any_step(prepare: fn(&Participant), die_in: fn(&Participant), go_on: fn(&Participant), segments: u64) {
+    for steps in 0.. {
+        let ended = std::sync::Arc::new(AtomicBool::new(false));
+        let came_to_its_end = ended.clone();
+        explore(1, move || {
+            let file = file(segments, 2, 0);
+            let me = Participant::new(&file, 0);
+            prepare(&me);
+            let dying = stopping(&file, 1, steps, die_in);
+            go_on(&me);
+            came_to_its_end.store(dying.join().expect("it stopped, or ended"), Ordering::Relaxed);
+            file.recover_line(1);
+            go_on(&me);
+            check(&file);
+            check_nothing_is_lost(&file, &[]);
+        });
+        if ended.load(Ordering::Relaxed) {
+            assert!(steps > 3, "an operation has more steps than that");
+            return;
+        }
+    }
+}
+
+fn set_and_look(p: &Participant) {
+    p.set(1, 103);
+    let value = p.get(1);
+    assert!(matches!(value, None | Some(101..=103)), "{value:?}");
+}
+
+/// Death in a set of a new key.
+pub fn death_in_insert() {
+    death_at_any_step(|_| {}, |p| drop(p.set(1, 102)), set_and_look, 3);
+}
+
+/// Death in a set of a key that is there.
+pub fn death_in_replace() {
+    death_at_any_step(|p| drop(p.set(1, 101)), |p| drop(p.set(1, 102)), set_and_look, 3);
+}
+
+/// Death in a remove.
+pub fn death_in_remove() {
+    death_at_any_step(|p| drop(p.set(1, 101)), |p| drop(p.remove(1)), set_and_look, 3);
+}
+
+/// Death in a sweep that moves an entry.
+pub fn death_in_sweep() {
+    let prepare = |p: &Participant| {
+        p.set(1, 101);
+        (0..3).for_each(|_| drop(p.get(1)));
+    };
+    death_at_any_step(prepare, |p| drop(p.sweep(0)), set_and_look, 4);
+}

@@ -1,0 +1,158 @@
+//! Participants: a line in the registry and the operations in short, over one tiny file.
+
+use loom::sync::Arc;
+use loom::thread::{JoinHandle, spawn};
+use shmemo::layout::Geometry;
+use shmemo::protocol::{
+    Change, Content, Core, Decision, Event, Hints, Key, Op, Outcome, Owner, Phase, Put, StateWord, Step, Tenant, World,
+};
+
+use crate::memory::{ModelMemory, Stopped, stop_after};
+
+/// The file of a model.
+pub type File = Arc<Core<ModelMemory>>;
+
+struct Still;
+
+impl World for Still {
+    fn now_ms(&self) -> u64 {
+        1
+    }
+
+    fn reclaim(&self, _: Owner) -> bool {
+        false
+    }
+
+    fn entropy(&self) -> u32 {
+        0
+    }
+
+    fn count(&self, _: Event, _: u64) {}
+}
+
+/// An empty file of so many segments, each with room for so many entries, and lines for four participants who have them already.
+pub fn file(segments: u64, entries: u64, max_entries: u64) -> File {
+    let geometry = Geometry {
+        capacity: 1 << 16,
+        segments,
+        segment_bytes: (entries * 32).next_multiple_of(64),
+        buckets: 1,
+        ghost_sets: 1,
+        lines: 4,
+        max_value_len: 8,
+        max_entries,
+        expected_entry_size: 32,
+    };
+    let layout = geometry.layout().expect("a valid geometry");
+    let core = Core { memory: ModelMemory::new(&layout), layout };
+    for line in 0..3 {
+        core.take_line(line, Tenant { pid: 1, start_time: 1, pid_namespace: 1 });
+    }
+    Arc::new(core)
+}
+
+/// One who takes part.
+pub struct Participant {
+    file: File,
+    owner: Owner,
+    hints: Hints,
+}
+
+impl Participant {
+    /// The one of a line. Several may be of one line: threads of one process.
+    pub fn new(file: &File, line: u16) -> Self {
+        let owner = Owner { line, incarnation: u64::from(line) + 1 };
+        Self { file: file.clone(), owner, hints: Hints { lane: u32::from(line), ..Hints::default() } }
+    }
+
+    fn op(&self) -> Op<'_, ModelMemory> {
+        self.file.begin(Some(self.owner), &Still, &self.hints)
+    }
+
+    /// Sets a key. All keys share bucket and tag: the worst case.
+    pub fn set(&self, key: u64, value: u64) -> Put {
+        let bytes = key.to_le_bytes();
+        self.op().set(&Key::new(&bytes, 5), &Content { value: &value.to_le_bytes(), expiry_ms: None, version: None })
+    }
+
+    /// Gets a key.
+    pub fn get(&self, key: u64) -> Option<u64> {
+        let (bytes, mut value) = (key.to_le_bytes(), Vec::new());
+        self.op().get(&Key::new(&bytes, 5), &mut value)?;
+        Some(u64::from_le_bytes(value.try_into().expect("a torn length")))
+    }
+
+    /// Removes a key.
+    pub fn remove(&self, key: u64) -> bool {
+        self.op().remove(&Key::new(&key.to_le_bytes(), 5))
+    }
+
+    /// Adds one to a key, which counts from zero.
+    pub fn increment(&self, key: u64) -> Outcome {
+        self.op().modify(&Key::new(&key.to_le_bytes(), 5), |present| {
+            let old = present.map_or(0, |(_, value)| u64::from_le_bytes(value[..].try_into().expect("a torn length")));
+            let value = (old + 1).to_le_bytes().to_vec().into();
+            Decision::Store(Change { value, expiry_ms: None, version: None })
+        })
+    }
+
+    /// Takes one step of a sweep of a segment, sealing it first if it is OPEN.
+    pub fn sweep(&self, segment: usize) -> Step {
+        self.op().sweep_segment(segment)
+    }
+}
+
+/// Lets a participant do something beside the others.
+pub fn beside<T: 'static>(file: &File, line: u16, act: impl FnOnce(&Participant) -> T + 'static) -> JoinHandle<T> {
+    let participant = Participant::new(file, line);
+    spawn(move || act(&participant))
+}
+
+/// Lets a participant do something and stop for ever before its next change of shared memory but `steps`. Tells whether it came to the end.
+pub fn stopping(file: &File, line: u16, steps: u32, act: impl FnOnce(&Participant) + 'static) -> JoinHandle<bool> {
+    let participant = Participant::new(file, line);
+    spawn(move || {
+        stop_after(steps);
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&participant))) {
+            Ok(()) => true,
+            Err(thrown) if thrown.is::<Stopped>() => false,
+            Err(thrown) => std::panic::resume_unwind(thrown),
+        }
+    })
+}
+
+/// Nothing is under way: what must hold now. Gives the live keys.
+pub fn check(file: &File) -> Vec<u64> {
+    let summary = file.verify(&|_| 5, &mut |finding| panic!("{finding:?}"));
+    let mut keys = Vec::new();
+    let participant = Participant::new(file, 3);
+    participant.op().visit_bucket(0, |key, _| keys.push(u64::from_le_bytes(key.try_into().expect("a torn key"))));
+    assert_eq!(summary.entries, keys.len(), "a live slot whose entry is dead");
+    keys
+}
+
+/// As [`check`], and the counts are right.
+pub fn check_counts(file: &File) -> Vec<u64> {
+    let keys = check(file);
+    assert_eq!(file.len(), keys.len(), "the counts have drifted");
+    keys
+}
+
+/// After deaths: recovers the lines of the dead, then sweeps every segment until all are free: nothing is lost for ever.
+pub fn check_nothing_is_lost(file: &File, dead: &[usize]) {
+    for &line in dead {
+        file.recover_line(line);
+    }
+    let sweeper = Participant::new(file, 2);
+    file.clear();
+    for segment in 0..file.layout.segments {
+        for _ in 0..8 {
+            if file.state(segment) != StateWord::FREE {
+                sweeper.sweep(segment);
+            }
+        }
+        assert_eq!(file.state(segment).phase(), Phase::Free, "segment {segment} is lost");
+    }
+    let summary = file.verify(&|_| 5, &mut |finding| panic!("{finding:?}"));
+    assert_eq!((summary.entries, summary.tentative), (0, 0), "a slot is lost");
+}

@@ -1,0 +1,169 @@
+//! What becomes of an entry whose segment is swept: it goes, it is moved, or it stays.
+
+use super::append::Purpose;
+use super::entry::Header;
+use super::sweep::{COMPACT, Mercy, RETAINED, Walk};
+use super::tally::Tally;
+use super::{Claim, Core, Event, Kind, Log, Memory, Mutant, Op, Place, Probe, SlotWord, wanted};
+use crate::layout::{SLOTS, UNIT};
+
+/// Survivors longer than this are not copied: their segment stays as the youngest.
+const LONGEST_COPY_UNITS: usize = (16 << 10) / UNIT;
+
+enum Fate {
+    Empty(Event),
+    Evict,
+    Move(Log, u8),
+    Stay(u8),
+}
+
+impl<M: Memory> Op<'_, M> {
+    /// Takes out every slot word that points at this entry. It stands in the bucket of its key, and nowhere else.
+    pub(super) fn handle_entry(&self, walk: &mut Walk, place: Place, header: &Header) {
+        let bucket_at = self.core.layout.slot_at(self.core.layout.bucket_of(header.hash32), 0);
+        let here = SlotWord::live(place, walk.generation, 0, 0);
+        // No slot comes to point here any more, so those that do not now need no second look.
+        let mut pointing = 0u32;
+        for (slot, word) in self.core.memory.words::<SLOTS>(bucket_at).into_iter().enumerate() {
+            pointing |= u32::from(Core::<M>::read_slot(word).names_place_of(here)) << slot;
+        }
+        while pointing != 0 {
+            let slot_at = bucket_at + pointing.trailing_zeros() as usize * 8;
+            pointing &= pointing - 1;
+            loop {
+                let word = self.core.slot(slot_at);
+                let points_here = word.kind() != Kind::Empty && word.names_place_of(here);
+                if !points_here || self.handle_word(walk, slot_at, word, header) || walk.is_stuck || wanted(Mutant::SweepNoRetry)
+                {
+                    break;
+                }
+                // The exchange failed: the word was changed, maybe only its use count. The slot is read again (R6).
+            }
+        }
+    }
+
+    fn handle_word(&self, walk: &mut Walk, slot_at: usize, word: SlotWord, header: &Header) -> bool {
+        if word.kind() == Kind::Tentative {
+            // The segment is sealed, so whoever put it here has died or given up (R1).
+            return wanted(Mutant::SweepSkipsTentative) || self.core.swap_slot(slot_at, word, SlotWord::EMPTY);
+        }
+        let expiry_ms = header.expiry(self.core);
+        let probe = Probe { slot_at, word, generation: walk.generation, header: *header, expiry_ms, version: None };
+        match self.fate(walk, &probe) {
+            Fate::Empty(_) if wanted(Mutant::SweepSkipsDead) => true,
+            Fate::Empty(event) => {
+                let done = self.evict_swept(walk, &probe);
+                if done {
+                    self.count(event);
+                }
+                done
+            }
+            Fate::Evict => self.evict_by_policy(walk, &probe),
+            Fate::Stay(freq) => {
+                walk.flags |= RETAINED;
+                self.core.swap_slot(slot_at, word, word.with_freq(freq))
+            }
+            Fate::Move(log, freq) => {
+                let units = header.units();
+                if let Some(claim) = self.target(walk, log, units) {
+                    let done = self.move_entry(claim, &probe, freq);
+                    if done {
+                        self.count_gone(walk, header);
+                        self.world.count(Event::MovedUnits, units as u64);
+                    }
+                    return done;
+                }
+                if walk.is_for_room {
+                    walk.is_stuck = true;
+                    return false;
+                }
+                self.evict_by_policy(walk, &probe)
+            }
+        }
+    }
+
+    fn fate(&self, walk: &Walk, probe: &Probe) -> Fate {
+        if self.is_cleared(probe.header.era) {
+            return Fate::Empty(Event::Cleared);
+        }
+        if self.is_expired(probe.expiry_ms) {
+            return Fate::Empty(Event::Expired);
+        }
+        if walk.mercy == Mercy::None {
+            return Fate::Evict;
+        }
+        let freq = probe.word.freq();
+        if self.core.layout.geometry.is_exact_lru() || walk.flags & COMPACT != 0 {
+            return Fate::Move(walk.log, freq);
+        }
+        let spared = match walk.log {
+            Log::Newcomers => (freq >= 2).then_some(0),
+            Log::Main => freq.checked_sub(1),
+        };
+        match spared {
+            None => Fate::Evict,
+            Some(freq) if probe.header.units() > LONGEST_COPY_UNITS && walk.own.is_none() => Fate::Stay(freq),
+            Some(freq) => Fate::Move(Log::Main, freq),
+        }
+    }
+
+    fn evict_by_policy(&self, walk: &mut Walk, probe: &Probe) -> bool {
+        if !self.evict_swept(walk, probe) {
+            return false;
+        }
+        let log = walk.log as usize;
+        walk.evicted.entries[log] += 1;
+        walk.evicted.units[log] += probe.header.units() as u64;
+        if !self.core.layout.geometry.is_exact_lru() {
+            self.core.leave_ghost(probe.header.hash32, probe.word.tag(), walk.log, self.core.epochs());
+        }
+        self.count(if probe.word.freq() == 0 { Event::EvictedUnused } else { Event::EvictedUsed });
+        true
+    }
+
+    fn evict_swept(&self, walk: &mut Walk, probe: &Probe) -> bool {
+        let done = self.core.swap_slot(probe.slot_at, probe.word, SlotWord::EMPTY);
+        if done {
+            self.count_gone(walk, &probe.header);
+            self.return_entry_of(probe);
+        }
+        done
+    }
+
+    /// Counts an entry out of the segment that is swept, at the end of the step.
+    fn count_gone(&self, walk: &mut Walk, header: &Header) {
+        if header.era == self.era {
+            walk.gone.count += 1;
+            walk.gone.units += header.units();
+        } else {
+            let one = Tally { count: 1, units: header.units() };
+            self.core.lower_tally(walk.segment, walk.generation, header.era, one);
+        }
+    }
+
+    /// A segment for survivors with room for so many units: the one held already, or another.
+    fn target<'w>(&self, walk: &'w mut Walk, log: Log, units: usize) -> Option<&'w mut Claim> {
+        let fits = |claim: &Claim| claim.tail + units <= self.core.layout.segment_units;
+        if log == walk.log && walk.own.as_ref().is_some_and(fits) {
+            return walk.own.as_mut();
+        }
+        let place = &mut walk.targets[log as usize];
+        if !place.as_ref().is_some_and(fits) {
+            if let Some(full) = place.take() {
+                self.core.release(full, true);
+            }
+            *place = self.claim_room(log, units, Purpose::Move);
+        }
+        place.as_mut()
+    }
+
+    /// Copies an entry and points its slot at the copy, by one exchange on the exact word.
+    fn move_entry(&self, claim: &mut Claim, probe: &Probe, freq: u8) -> bool {
+        let appended = self.core.append_copy(claim, &probe.header, probe.word.tag(), freq);
+        if !self.core.swap_slot(probe.slot_at, probe.word, appended.word) {
+            self.core.take_back(claim, &appended, probe.header.era);
+            return false;
+        }
+        true
+    }
+}
