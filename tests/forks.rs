@@ -83,7 +83,7 @@ fn with_traffic(cache: &Cache, body: impl FnOnce()) {
 fn forks_under_traffic(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     with_traffic(&cache, || {
-        for round in 0..lengths(40u64, 1000) {
+        for round in 0..lengths(150u64, 3000) {
             let key = format!("from child {round}");
             let writer = Forked::spawn(|| {
                 let mut driver = Driver::new(&cache, load(), 100 + round);
@@ -154,7 +154,7 @@ fn a_child_takes_its_own_line_when_it_writes() {
 fn grandchildren(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     with_traffic(&cache, || {
-        for round in 0..lengths(20, 500) {
+        for round in 0..lengths(80, 1500) {
             Forked::spawn(|| {
                 if round % 2 == 0 {
                     cache.set("child", "1").expect("set");
@@ -256,7 +256,7 @@ fn bare_under_traffic(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     let mut buffer = Vec::with_capacity(64 << 10);
     with_traffic(&cache, || {
-        for round in 0..lengths(40u64, 1000) {
+        for round in 0..lengths(150u64, 3000) {
             cache.set("stays", "1").expect("set");
             let child = Forked::bare(|| {
                 for id in 0..100u64 {
@@ -279,7 +279,7 @@ fn children_without_fork_handlers_under_traffic() {
 fn spawns_under_traffic(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     with_traffic(&cache, || {
-        for round in 0..lengths(25u64, 500) {
+        for round in 0..lengths(60u64, 1000) {
             let before = cache.stats().processes;
             // `ls` of its own descriptors: none of the cache's may be among them.
             let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("ls");
@@ -334,7 +334,7 @@ fn forks_while_dropping(args: &Args) {
                 }
             });
         }
-        for _ in 0..lengths(60, 1000) {
+        for _ in 0..lengths(300, 5000) {
             Forked::spawn(|| cache.set("child", "1").expect("set")).success();
         }
         done.store(true, Ordering::Relaxed);

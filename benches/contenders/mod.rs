@@ -281,7 +281,7 @@ fn shmemo_file(directory: &TempDir, capacity: usize, value_len: usize) -> shmemo
 
 /// All contenders with everything in them and room to spare: for hits.
 pub fn with_room<'a>(work: &'a Work, directory: &TempDir) -> Vec<Contender<'a>> {
-    let room = work.keys.len() * 11 / 10;
+    let room = work.keys.len() * 5 / 4;
     all(work, directory, room, room * (work.value.len() + 64))
 }
 

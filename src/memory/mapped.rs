@@ -141,10 +141,10 @@ impl Memory for MappedMemory {
 
     #[inline]
     fn prefetch(&self, at: usize) {
-        if at <= self.extent.last_word {
-            // SAFETY: inside the mapping by the comparison (I1); nothing is read as far as the language knows (I2).
-            unsafe { copy::prefetch(self.base.add(at)) }
-        }
+        // The nearest place inside: no branch for what hardly ever happens.
+        let at = at.min(self.extent.last_word);
+        // SAFETY: inside the mapping (I1); nothing is read as far as the language knows (I2).
+        unsafe { copy::prefetch(self.base.add(at)) }
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 pub mod board;
 pub mod forked;
 pub mod load;
+pub mod mounts;
 pub mod value;
 pub mod worker;
 
