@@ -62,7 +62,7 @@ impl Participant {
     /// The one of a line. Several may be of one line: threads of one process.
     pub fn new(file: &File, line: u16) -> Self {
         let owner = Owner { line, incarnation: u64::from(line) + 1 };
-        Self { file: file.clone(), owner, hints: Hints { lane: u32::from(line), ..Hints::default() } }
+        Self { file: file.clone(), owner, hints: Hints::default() }
     }
 
     fn op(&self) -> Op<'_, ModelMemory> {

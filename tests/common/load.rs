@@ -146,7 +146,7 @@ impl Driver {
     }
 
     fn touch_or_count(&mut self, id: u64, key: &[u8]) {
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             self.cache.touch(key, Some(std::time::Duration::from_millis(id % 64 + 1)));
         } else {
             // Counters have keys of their own: their values are no values of ours.

@@ -6,6 +6,7 @@ pub mod board;
 pub mod forked;
 pub mod load;
 pub mod mounts;
+pub mod refusal;
 pub mod value;
 pub mod worker;
 

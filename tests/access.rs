@@ -1,0 +1,232 @@
+//! What opening refuses by rights, by the kind of file system and by the room there is, each with its own error; and that it
+//! leaves the place as it found it.
+//!
+//! Some of it needs the rights of root. Without them each test still checks what an unprivileged user can bring about.
+
+mod common;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use common::forked::Forked;
+use common::refusal::{made, refused, small};
+use common::worker::{Args, Worker, serve};
+use common::{Scratch, mounts};
+use shmemo::{Cache, OnMismatch, OpenError};
+
+#[test]
+fn worker_entry() {
+    serve(&[
+        ("full", full),
+        ("overlay", overlay),
+        ("size limit", size_limit),
+        ("memory limit", memory_limit),
+        ("another user", another_user),
+    ]);
+}
+
+fn is_root() -> bool {
+    // SAFETY: the call takes nothing.
+    unsafe { libc::geteuid() == 0 }
+}
+
+const NOBODY: u32 = 65_534;
+
+/// Runs in a directory that everybody may enter; a child becomes another user.
+fn another_user(args: &Args) {
+    let dir = PathBuf::from(args.text(0));
+    let as_nobody = |check: &dyn Fn()| {
+        Forked::spawn(|| {
+            // SAFETY: the calls take plain numbers.
+            assert!(unsafe { libc::setgid(NOBODY) == 0 && libc::setuid(NOBODY) == 0 });
+            check();
+        })
+        .success();
+    };
+    let (private, shared, theirs) = (dir.join("private"), dir.join("shared"), dir.join("theirs"));
+    small().open(&private).expect("a cache").set("k", "v").expect("set");
+    small().mode(0o666).open(&shared).expect("a cache").set("k", "v").expect("set");
+    as_nobody(&|| {
+        assert_error!(small().open(&private).expect_err("mode 0600"), OpenError::PermissionDenied { .. });
+        assert_error!(small().open(dir.join("new")).expect_err("the directory"), OpenError::PermissionDenied { .. });
+        assert_error!(small().open(&shared).expect_err("another's"), OpenError::WrongOwner { found: 0, expected: NOBODY, .. });
+        let cache = small().mode(0o666).open(&shared).expect("shared on purpose");
+        assert_eq!(cache.get("k").as_deref(), Some(&b"v"[..]));
+        cache.set("k", "from nobody").expect("set");
+    });
+    assert_eq!(small().mode(0o666).open(&shared).expect("a cache").get("k").as_deref(), Some(&b"from nobody"[..]));
+    std::os::unix::fs::chown(&private, Some(NOBODY), Some(NOBODY)).expect("given away");
+    std::fs::rename(&private, &theirs).expect("renamed");
+    for result in [small().open(&theirs), small().on_mismatch(OnMismatch::Recreate).open(&theirs)] {
+        assert_error!(result.expect_err("another's"), OpenError::WrongOwner { found: NOBODY, expected: 0, .. });
+    }
+    as_nobody(&|| assert_eq!(small().open(&theirs).expect("its own").get("k").as_deref(), Some(&b"v"[..])));
+}
+
+#[test]
+fn files_of_other_users() {
+    let scratch = Scratch::new();
+    std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o755)).expect("a mode");
+    if is_root() {
+        Worker::spawn("another user", &[scratch.dir().to_str().expect("UTF-8")]).success();
+        return;
+    }
+    // Not root: this user's own rights are what can be taken away.
+    let path = made(&scratch);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("a mode");
+    assert_error!(refused(&scratch, small().open(&path)), OpenError::PermissionDenied { .. });
+    std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o555)).expect("a mode");
+    assert_error!(small().open(scratch.path("new")).expect_err("the directory"), OpenError::PermissionDenied { .. });
+    std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o755)).expect("a mode");
+}
+
+#[test]
+fn files_that_more_may_write_than_asked_for() {
+    let scratch = Scratch::new();
+    let path = made(&scratch);
+    for (mode, allowed) in [(0o620, 0o600), (0o602, 0o600), (0o666, 0o600), (0o666, 0o660), (0o606, 0o644)] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+        let error = refused(&scratch, small().mode(allowed).open(&path));
+        assert_error!(error, OpenError::WrongMode { found, allowed: most, .. } if (*found, *most) == (mode, allowed));
+    }
+    for (mode, allowed) in [(0o600, 0o600), (0o644, 0o600), (0o660, 0o660), (0o600, 0o666), (0o666, 0o666)] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+        assert!(small().mode(allowed).open(&path).is_ok(), "{mode:o} {allowed:o}");
+    }
+}
+
+#[test]
+fn file_systems_that_are_not_known_to_work() {
+    let scratch = Scratch::new();
+    let refusal = |path: &str| refused(&scratch, small().open(path));
+    assert_error!(refusal("/proc/self/cache"), OpenError::UnsupportedFilesystem { name: "proc", magic: 0x9fa0, .. });
+    assert_error!(refusal("/proc/self/comm"), OpenError::UnsupportedFilesystem { name: "proc", .. });
+    if Path::new("/sys/kernel").is_dir() {
+        assert_error!(refusal("/sys/kernel/cache"), OpenError::UnsupportedFilesystem { name: "sysfs", .. });
+    }
+    Worker::spawn("overlay", &[scratch.dir().to_str().expect("UTF-8")]).success();
+}
+
+fn overlay(args: &Args) {
+    let dir = Path::new(args.text(0));
+    let at = dir.join("merged");
+    std::fs::create_dir(&at).expect("a directory");
+    if mounts::overlay(&at, dir) {
+        let error = small().open(at.join("cache")).expect_err("an overlay");
+        assert_error!(error, OpenError::UnsupportedFilesystem { name: "overlayfs", .. });
+        assert_eq!(common::names_in(&at), [""; 0]);
+        // At one's own risk.
+        let cache = small().allow_unknown_filesystem(true).open(at.join("cache")).expect("allowed");
+        cache.set("k", "v").expect("set");
+        let same = small().allow_unknown_filesystem(true).open(at.join("cache")).expect("allowed");
+        assert_eq!(same.get("k").as_deref(), Some(&b"v"[..]));
+    } else {
+        let error = small().allow_unknown_filesystem(true).open("/proc/self/cache").expect_err("no file can be made");
+        assert!(!matches!(error, OpenError::UnsupportedFilesystem { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn no_space() {
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let most = 1u64 << 40;
+    let error = refused(&scratch, Cache::builder().capacity(most).open(&path));
+    assert_error!(error, OpenError::NoSpace { needed, available, .. } if *needed == most && available < needed);
+    assert!(Cache::builder().capacity(most).anonymous().is_err());
+    assert_eq!(scratch.names(), [""; 0]);
+    Worker::spawn("full", &[scratch.dir().to_str().expect("UTF-8")]).success();
+    Worker::spawn("size limit", &[path.to_str().expect("UTF-8")]).success();
+}
+
+/// On a file system that is nearly full.
+fn full(args: &Args) {
+    let dir = Path::new(args.text(0)).join("small");
+    std::fs::create_dir(&dir).expect("a directory");
+    if !mounts::small_tmpfs(&dir, 8 << 20) {
+        assert!(small().open(dir.join("cache")).is_ok());
+        return;
+    }
+    let path = dir.join("cache");
+    let builder = || Cache::builder().capacity(6 << 20);
+    std::fs::write(dir.join("ballast"), vec![1; 3 << 20]).expect("ballast");
+    for _ in 0..3 {
+        let error = builder().open(&path).expect_err("no room");
+        assert_error!(error, OpenError::NoSpace { needed, available, .. } if *needed == 6 << 20 && *available <= 5 << 20);
+        assert_eq!(common::names_in(&dir), ["ballast"]);
+    }
+    std::fs::remove_file(dir.join("ballast")).expect("removed");
+    let cache = builder().open(&path).expect("there is room now");
+    // There is no room for a second one beside it, so the old one stays as it is.
+    cache.set("k", "v").expect("set");
+    let error = builder().max_entries(9).on_mismatch(OnMismatch::Recreate).open(&path).expect_err("no room for two");
+    assert_error!(error, OpenError::NoSpace { .. });
+    assert!(cache.is_current() && cache.contains("k"));
+    assert_eq!(common::names_in(&dir), ["cache"]);
+    // All of it is ours, even if the rest of the file system is full.
+    std::fs::write(dir.join("ballast"), vec![1; 4 << 20]).expect_err("there was room");
+    (0..20_000u32).for_each(|i| cache.set(i.to_le_bytes(), [1; 1000]).expect("set"));
+    cache.verify().expect("no corruption");
+}
+
+/// Past this limit the kernel would kill.
+fn size_limit(args: &Args) {
+    let limit = libc::rlimit { rlim_cur: 512 << 10, rlim_max: 512 << 10 };
+    // SAFETY: the pointer is to a struct that lives across the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    let error = small().open(args.text(0)).expect_err("the limit");
+    assert_error!(error, OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge);
+    assert!(small().anonymous().is_err());
+    assert!(!Path::new(args.text(0)).exists());
+}
+
+/// A control group of this test's own, removed in the end.
+struct Group(PathBuf);
+
+impl Group {
+    /// Where this machine lets one be made.
+    fn new(limit: u64) -> Option<Self> {
+        let name = format!("shmemo-test-{}", std::process::id());
+        for (root, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
+            let group = Self(Path::new(root).join(&name));
+            if std::fs::create_dir(&group.0).is_ok() && std::fs::write(group.0.join(file), limit.to_string()).is_ok() {
+                return Some(group);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+fn memory_limit(args: &Args) {
+    std::fs::write(Path::new(args.text(0)).join("cgroup.procs"), "0").expect("joined the group");
+    for result in [Cache::builder().capacity(64 << 20).open(args.text(1)), Cache::builder().capacity(64 << 20).anonymous()] {
+        let error = result.expect_err("more than the group may use");
+        assert_error!(error, OpenError::MemoryLimit { needed: 0x400_0000, limit: 0x200_0000, .. });
+    }
+    // The default is made to fit, and can be filled without being killed.
+    let cache = Cache::open(args.text(1)).expect("the default fits");
+    assert!(cache.capacity() <= 16 << 20, "{}", cache.capacity());
+    (0..40_000u32).for_each(|i| cache.set(i.to_le_bytes(), [1; 1000]).expect("set"));
+    std::fs::remove_file(args.text(1)).expect("removed");
+}
+
+#[test]
+fn a_memory_limit_is_an_error_and_no_kill() {
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    if let Some(group) = Group::new(32 << 20) {
+        let worker = Worker::spawn("memory limit", &[group.0.to_str().expect("UTF-8"), path.to_str().expect("UTF-8")]);
+        worker.success();
+    }
+    assert!(!path.exists());
+    // Whatever the limits are here, more than all memory is refused.
+    let refused = Cache::builder().capacity(1 << 40).anonymous();
+    assert!(matches!(refused, Err(OpenError::NoSpace { .. } | OpenError::MemoryLimit { .. })), "{refused:?}");
+}
