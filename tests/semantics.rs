@@ -218,7 +218,7 @@ fn evict(args: &Args) {
 
 /// After a clear has ended, whatever is read was written after it began: values carry the number of clears that had begun.
 fn clear_reader(args: &Args) {
-    if args.number(2) % 2 == 0 {
+    if args.number(2).is_multiple_of(2) {
         return evict(args);
     }
     let (cache, board, _) = begin(args);
@@ -239,7 +239,7 @@ fn clear_reader(args: &Args) {
             assert!(number(Some(mark)) as u64 >= ended, "{key} came back");
         }
         // Within one clear all go at the same instant: once one is seen to be gone the other is gone too.
-        if step % 16 == 0 && ended % 2 == 0 {
+        if step.is_multiple_of(16) && ended.is_multiple_of(2) {
             std::thread::yield_now();
         }
     }
@@ -319,7 +319,7 @@ fn versions_are_kept_by_touch_and_changed_by_everything_else() {
     let changes: [&dyn Fn(&Cache); 6] = [
         &|cache| cache.set("k", "0").expect("set"),
         &|cache| assert!(cache.replace("k", "0", None).expect("replace")),
-        &|cache| drop(cache.update("k", |_| Action::Set(b"0".to_vec())).expect("update")),
+        &|cache| assert_eq!(cache.update("k", |_| Action::Set(b"0".to_vec())).expect("update"), Updated::Stored),
         &|cache| {
             cache.remove("k");
             cache.set("k", "0").expect("set");
