@@ -1,0 +1,159 @@
+//! Prints the hit ratios of shmemo, of the model of its policy, and of known policies, on given traces.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use shmemo_simulator::baselines::Baselines;
+use shmemo_simulator::options::{Options, USAGE};
+use shmemo_simulator::real::{self, Plan, entry_bytes};
+use shmemo_simulator::replay::{self, Charge, Outcome};
+use shmemo_simulator::table::{self, Cell};
+use shmemo_simulator::trace::Trace;
+use shmemo_simulator::{generate, policies, processes, svg};
+
+/// Policies that the published table has and that are shown beside.
+const PUBLISHED: [&str; 6] = ["LRU", "CLOCK-1bit", "CAR", "S3-FIFO", "W-TinyLFU-w20", "BELADY"];
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == processes::WORKER).is_some() {
+        let cache = arguments.next().context("a path")?;
+        let max_value_len = arguments.next().context("a length")?.parse()?;
+        return processes::work(Path::new(&cache), max_value_len);
+    }
+    let Some(options) = Options::parse(arguments)? else {
+        print!("{USAGE}");
+        return Ok(());
+    };
+    let baselines = options.baselines.as_deref().map(Baselines::read).transpose()?;
+    let mut cells = Vec::new();
+    let mut paths = options.traces.clone();
+    for directory in &options.directories {
+        paths.extend(Trace::list(directory)?);
+    }
+    for path in &paths {
+        run(&options, Trace::read(path)?, baselines.as_ref(), &mut cells)?;
+    }
+    if options.synthetic {
+        for generate in [generate::zipf099, generate::zipf080_scan, generate::shift] {
+            run(&options, generate(generate::Scale::FULL), baselines.as_ref(), &mut cells)?;
+        }
+    }
+    print_all(&options, &cells);
+    let shown = shown(&cells);
+    if let Some(path) = &options.csv {
+        fs::write(path, table::csv(&cells)).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &options.svg {
+        let names: Vec<&str> = shown.iter().map(String::as_str).filter(|name| !name.starts_with("published")).collect();
+        fs::write(path, svg::curves(&cells, &names)).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The columns: shmemo first, then the policies in their order, then what was published.
+fn shown(cells: &[Cell]) -> Vec<String> {
+    let all: std::collections::BTreeSet<&String> = cells.iter().flat_map(|cell| cell.outcomes.keys()).collect();
+    let place = |name: &str| match policies::NAMES.iter().position(|&known| known == name) {
+        _ if name.starts_with("shmemo") => 0,
+        Some(place) => 1 + place,
+        None => 100,
+    };
+    let mut names: Vec<String> = all.into_iter().cloned().collect();
+    names.sort_by_key(|name| (place(name), name.clone()));
+    names
+}
+
+fn run(options: &Options, mut trace: Trace, baselines: Option<&Baselines>, cells: &mut Vec<Cell>) -> Result<()> {
+    if let Some((least, most)) = options.values {
+        let sizes = generate::sizes(&trace, least, most);
+        trace = trace.with_sizes(sizes)?;
+    }
+    let all = if options.by_size { trace.footprint(entry_bytes) } else { trace.objects() as u64 };
+    for size in &options.sizes {
+        let size = size.of(all);
+        if size == 0 {
+            continue;
+        }
+        let mut cell = Cell { trace: trace.name.clone(), size, outcomes: BTreeMap::new() };
+        run_shmemo(options, &trace, &mut cell)?;
+        run_policies(options, &trace, &mut cell)?;
+        for name in PUBLISHED {
+            let published = baselines.and_then(|baselines| baselines.get(&trace.name, size, name)).filter(|_| !options.by_size);
+            if let Some(ratio) = published {
+                let requests = trace.ids.len() as u64;
+                let hits = (ratio * requests as f64).round() as u64;
+                cell.outcomes.insert(format!("published {name}"), Outcome { requests, hits, ..Outcome::default() });
+            }
+        }
+        eprintln!("{} at {size}: done", trace.name);
+        cells.push(cell);
+    }
+    Ok(())
+}
+
+fn run_shmemo(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
+    for mode in &options.modes {
+        let plan = match mode.as_str() {
+            "none" => continue,
+            _ if options.by_size => Plan::bytes(cell.size, trace),
+            "bytes" => Plan::room(cell.size),
+            _ => Plan::entries(cell.size),
+        };
+        let name = if mode == "entries" { "shmemo".to_owned() } else { format!("shmemo, {mode}") };
+        let (outcome, stats) = real::replay(trace, &plan)?;
+        if mode == "bytes" && !options.by_size {
+            // Log and segments come in steps: the model with the very room that there is.
+            let room = plan.room_of(&stats);
+            run_policy(trace, "model", room, Charge::Objects, "model, same room", cell);
+            let resident = outcome.resident.round() as u64;
+            if resident > 0 {
+                run_policy(trace, "model", resident, Charge::Objects, "model, same residents", cell);
+            }
+        }
+        cell.outcomes.insert(name.clone(), outcome);
+        if let Some(count) = options.processes {
+            let outcome = processes::replay(trace, &plan, count, &std::env::current_exe()?)?;
+            cell.outcomes.insert(format!("{name}, {count} processes"), outcome);
+        }
+    }
+    Ok(())
+}
+
+fn run_policy(trace: &Trace, policy: &str, size: u64, charge: Charge, name: &str, cell: &mut Cell) {
+    if let Some(mut policy) = policies::by_name(policy, size, trace) {
+        cell.outcomes.insert(name.to_owned(), replay::policy(trace, policy.as_mut(), size, charge));
+    }
+}
+
+fn run_policies(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
+    let all = policies::NAMES.iter().filter(|name| !options.by_size || !policies::OF_EQUAL_SIZES.contains(name));
+    let names = options.policies.clone().unwrap_or_else(|| all.map(|&name| name.to_owned()).collect());
+    let charge = if options.by_size { Charge::Bytes(entry_bytes) } else { Charge::Objects };
+    for name in names.iter().filter(|name| *name != "none") {
+        anyhow::ensure!(policies::by_name(name, 1, &Trace::default()).is_some(), "{name} is no policy that is known here");
+        run_policy(trace, name, cell.size, charge, name, cell);
+    }
+    Ok(())
+}
+
+fn print_all(options: &Options, cells: &[Cell]) {
+    let shown = shown(cells);
+    let names: Vec<&str> = shown.iter().map(String::as_str).collect();
+    println!("Hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::hit_ratio));
+    if options.by_size {
+        println!("Byte hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::byte_hit_ratio));
+    }
+    let moving: Vec<&str> =
+        names.iter().copied().filter(|name| cells.iter().any(|cell| cell.outcomes.get(*name).is_some_and(|o| o.moved > 0.0))).collect();
+    println!("Moved for each hundred stored\n\n{}", table::ratios(cells, &moving, |outcome| outcome.moved));
+    println!(
+        "... at worst, over a stretch that stores the capacity once\n\n{}",
+        table::ratios(cells, &moving, |outcome| outcome.moved_at_worst)
+    );
+    for base in ["CLOCK-1bit", "model"] {
+        println!("{}", table::differences(cells, &names, base));
+    }
+}

@@ -1,0 +1,202 @@
+//! The policy of shmemo as a plain model: one thread, exact order, no segments.
+//!
+//! Two FIFO logs, of newcomers and of what proved worth keeping; a two-bit use count for each object; a share of the
+//! newcomers that adapts to *near* ghosts. `docs/eviction.md` has the pseudo-code.
+
+use std::collections::VecDeque;
+
+use super::Policy;
+
+const NEWCOMERS: usize = 0;
+const MAIN: usize = 1;
+const MOST_USES: u8 = 3;
+/// There are so many epochs of evictions to a capacity.
+const EPOCHS: f64 = 32.0;
+
+/// The numbers of the policy. The defaults are those that shmemo uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Evictions from its log after which a ghost says nothing any more, in epochs: newcomers, main.
+    pub ghost_epochs: [u64; 2],
+    /// A ghost of a newcomer younger than this counts fully, in epochs.
+    pub near_epochs: u64,
+    /// What any other ghost of a newcomer counts.
+    pub far_weight: f64,
+    /// Newcomers used so often go to the main log.
+    pub promotion: u8,
+    /// The use count that an object begins with whose ghost was of the main log.
+    pub main_return: u8,
+    /// What a near ghost moves the share by, in objects.
+    pub step: f64,
+    /// The share of newcomers at first, and its bounds.
+    pub share: [f64; 3],
+    /// Sweep in batches of this part of the capacity; 0 means object by object.
+    pub batches: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            ghost_epochs: [24, 8],
+            near_epochs: 4,
+            far_weight: 1.0 / 32.0,
+            promotion: 2,
+            main_return: 3,
+            step: 4.0,
+            share: [0.2, 0.01, 0.9],
+            batches: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ghost {
+    log: usize,
+    epoch: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Model {
+    tuning: Tuning,
+    capacity: u64,
+    epoch_len: u64,
+    share: f64,
+    logs: [VecDeque<u32>; 2],
+    held: [u64; 2],
+    evicted: [u64; 2],
+    sizes: Vec<u32>,
+    uses: Vec<u8>,
+    ghosts: Vec<Option<Ghost>>,
+    evictions: u64,
+    moved: u64,
+}
+
+impl Model {
+    /// An empty cache.
+    pub fn new(capacity: u64, objects: usize, tuning: Tuning) -> Self {
+        let mut model = Self {
+            tuning,
+            capacity,
+            epoch_len: ((capacity as f64 / EPOCHS).round() as u64).max(1),
+            share: 0.0,
+            logs: Default::default(),
+            held: [0; 2],
+            evicted: [0; 2],
+            sizes: vec![0; objects],
+            uses: vec![0; objects],
+            ghosts: vec![None; objects],
+            evictions: 0,
+            moved: 0,
+        };
+        model.set_share(capacity as f64 * tuning.share[0]);
+        model
+    }
+
+    /// How many units of newcomers there may be before they give way.
+    pub fn share(&self) -> f64 {
+        self.share
+    }
+
+    fn set_share(&mut self, share: f64) {
+        let [_, least, most] = self.tuning.share.map(|part| (part * self.capacity as f64).max(1.0));
+        self.share = share.max(least).min(most);
+    }
+
+    /// Takes the ghost of an object, and tells where the object is to go and with which count.
+    fn admit(&mut self, id: u32, size: u32) -> (usize, u8) {
+        let newcomer = (NEWCOMERS, 0);
+        let Some(ghost) = self.ghosts[id as usize].take() else { return newcomer };
+        let age = self.evicted[ghost.log] / self.epoch_len - ghost.epoch;
+        if age >= self.tuning.ghost_epochs[ghost.log] {
+            return newcomer;
+        }
+        let step = (self.tuning.step * f64::from(size)).max(self.capacity as f64 / 4096.0);
+        if ghost.log == MAIN {
+            self.set_share(self.share - step);
+            return (MAIN, self.tuning.main_return);
+        }
+        let weight = if age < self.tuning.near_epochs { 1.0 } else { self.tuning.far_weight };
+        self.set_share(self.share + step * weight);
+        (MAIN, 0)
+    }
+
+    fn log_to_sweep(&self) -> usize {
+        let newcomers = self.held[NEWCOMERS] as f64 > self.share.max(1.0) || self.logs[MAIN].is_empty();
+        if newcomers { NEWCOMERS } else { MAIN }
+    }
+
+    /// Handles the oldest of a log. Tells whether it went.
+    fn sweep_one(&mut self, log: usize) -> bool {
+        let Some(oldest) = self.logs[log].pop_front() else { return false };
+        let at = oldest as usize;
+        let size = u64::from(self.sizes[at]);
+        self.held[log] -= size;
+        let spared = match log {
+            NEWCOMERS => (self.uses[at] >= self.tuning.promotion).then_some(0),
+            _ => self.uses[at].checked_sub(1),
+        };
+        if let Some(uses) = spared {
+            self.uses[at] = uses;
+            self.held[MAIN] += size;
+            self.moved += size;
+            self.logs[MAIN].push_back(oldest);
+            return false;
+        }
+        self.ghosts[at] = Some(Ghost { log, epoch: self.evicted[log] / self.epoch_len });
+        self.sizes[at] = 0;
+        self.evicted[log] += size;
+        self.evictions += 1;
+        true
+    }
+
+    fn sweep_batch(&mut self) {
+        let batch = (self.capacity / self.tuning.batches).max(1);
+        let mut has_evicted = false;
+        while !has_evicted {
+            let log = self.log_to_sweep();
+            let before = self.held[NEWCOMERS] + self.held[MAIN];
+            let mut swept = 0;
+            while swept < batch {
+                let Some(&oldest) = self.logs[log].front() else { break };
+                swept += u64::from(self.sizes[oldest as usize]);
+                self.sweep_one(log);
+            }
+            has_evicted = self.held[NEWCOMERS] + self.held[MAIN] < before;
+        }
+    }
+}
+
+impl Policy for Model {
+    fn request(&mut self, id: u32, size: u32) -> bool {
+        let at = id as usize;
+        if self.sizes[at] > 0 {
+            self.uses[at] = (self.uses[at] + 1).min(MOST_USES);
+            return true;
+        }
+        if u64::from(size) > self.capacity {
+            return false;
+        }
+        let (log, uses) = self.admit(id, size);
+        while self.held[NEWCOMERS] + self.held[MAIN] + u64::from(size) > self.capacity {
+            if self.tuning.batches > 0 {
+                self.sweep_batch();
+            } else {
+                self.sweep_one(self.log_to_sweep());
+            }
+        }
+        self.sizes[at] = size;
+        self.uses[at] = uses;
+        self.held[log] += u64::from(size);
+        self.logs[log].push_back(id);
+        false
+    }
+
+    fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved
+    }
+}
