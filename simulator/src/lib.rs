@@ -11,3 +11,4 @@ pub mod replay;
 pub mod svg;
 pub mod table;
 pub mod trace;
+pub mod workloads;

@@ -11,7 +11,7 @@ use shmemo_simulator::real::{self, Plan, entry_bytes};
 use shmemo_simulator::replay::{self, Charge, Outcome};
 use shmemo_simulator::table::{self, Cell};
 use shmemo_simulator::trace::Trace;
-use shmemo_simulator::{generate, policies, processes, svg};
+use shmemo_simulator::{generate, policies, processes, svg, workloads};
 
 /// Policies that the published table has and that are shown beside.
 const PUBLISHED: [&str; 6] = ["LRU", "CLOCK-1bit", "CAR", "S3-FIFO", "W-TinyLFU-w20", "BELADY"];
@@ -27,6 +27,10 @@ fn main() -> Result<()> {
         print!("{USAGE}");
         return Ok(());
     };
+    if options.workloads {
+        println!("{}", workloads::table(&workloads::all()?));
+        return Ok(());
+    }
     let baselines = options.baselines.as_deref().map(Baselines::read).transpose()?;
     let mut cells = Vec::new();
     let mut paths = options.traces.clone();
@@ -99,24 +103,39 @@ fn run_shmemo(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
         let plan = match mode.as_str() {
             "none" => continue,
             _ if options.by_size => Plan::bytes(cell.size, trace),
-            "bytes" => Plan::room(cell.size),
+            // The smallest file has more room than that.
+            "bytes" if cell.size < 100 => continue,
+            "bytes" => Plan::room(cell.size)?,
             _ => Plan::entries(cell.size),
         };
-        let name = if mode == "entries" { "shmemo".to_owned() } else { format!("shmemo, {mode}") };
+        let name = if mode == "entries" { "shmemo".to_owned() } else { format!("shmemo/{mode}") };
         let (outcome, stats) = real::replay(trace, &plan)?;
+        if options.by_size {
+            cell.size = stats.log_bytes; // the smallest file has more room than some ask for
+        }
+        eprintln!(
+            "{} at {}, {mode}: {} segments of {} bytes, entries of {} bytes, room for {}, on average {:.0}",
+            trace.name,
+            cell.size,
+            stats.segments,
+            stats.log_bytes / stats.segments,
+            plan.mean_entry,
+            plan.room_of(&stats),
+            outcome.resident
+        );
         if mode == "bytes" && !options.by_size {
             // Log and segments come in steps: the model with the very room that there is.
             let room = plan.room_of(&stats);
-            run_policy(trace, "model", room, Charge::Objects, "model, same room", cell);
+            run_policy(trace, "model", room, Charge::Objects, "model/same room", cell);
             let resident = outcome.resident.round() as u64;
             if resident > 0 {
-                run_policy(trace, "model", resident, Charge::Objects, "model, same residents", cell);
+                run_policy(trace, "model", resident, Charge::Objects, "model/same residents", cell);
             }
         }
         cell.outcomes.insert(name.clone(), outcome);
         if let Some(count) = options.processes {
             let outcome = processes::replay(trace, &plan, count, &std::env::current_exe()?)?;
-            cell.outcomes.insert(format!("{name}, {count} processes"), outcome);
+            cell.outcomes.insert(format!("{name} by {count}"), outcome);
         }
     }
     Ok(())
@@ -146,8 +165,11 @@ fn print_all(options: &Options, cells: &[Cell]) {
     if options.by_size {
         println!("Byte hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::byte_hit_ratio));
     }
-    let moving: Vec<&str> =
-        names.iter().copied().filter(|name| cells.iter().any(|cell| cell.outcomes.get(*name).is_some_and(|o| o.moved > 0.0))).collect();
+    let moving: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| cells.iter().any(|cell| cell.outcomes.get(*name).is_some_and(|o| o.moved > 0.0)))
+        .collect();
     println!("Moved for each hundred stored\n\n{}", table::ratios(cells, &moving, |outcome| outcome.moved));
     println!(
         "... at worst, over a stretch that stores the capacity once\n\n{}",

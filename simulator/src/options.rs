@@ -21,6 +21,7 @@ each line, and maybe a comma and the size of its value.
   --by-size           sizes in bytes, of which an object takes what its value does; parts are of all bytes
   --values A..B       values of A to B bytes, by a hash of the key, whatever the trace says; implies --by-size
   --baselines FILE    lines of trace,size,policy,hit ratio to show beside
+  --workloads         small workloads that show what goes first, and nothing else
   --csv FILE          all figures
   --svg FILE          the curves
 ";
@@ -76,6 +77,8 @@ pub struct Options {
     pub values: Option<(u32, u32)>,
     /// Published figures.
     pub baselines: Option<PathBuf>,
+    /// Whether to run the small workloads instead.
+    pub workloads: bool,
     /// Where to write the figures.
     pub csv: Option<PathBuf>,
     /// Where to draw the curves.
@@ -103,6 +106,7 @@ impl Options {
             by_size: false,
             values: None,
             baselines: None,
+            workloads: false,
             csv: None,
             svg: None,
         };
@@ -111,6 +115,7 @@ impl Options {
             match argument.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--synthetic" => options.synthetic = true,
+                "--workloads" => options.workloads = true,
                 "--by-size" => options.by_size = true,
                 "--traces" => options.directories.push(value()?.into()),
                 "--sizes" => options.sizes = list(&value()?).iter().map(|size| Size::parse(size)).collect::<Result<_>>()?,
@@ -136,7 +141,7 @@ impl Options {
             bail!("--modes: {mode} is none of entries, bytes, none");
         }
         anyhow::ensure!(
-            options.synthetic || !options.traces.is_empty() || !options.directories.is_empty(),
+            options.workloads || options.synthetic || !options.traces.is_empty() || !options.directories.is_empty(),
             "no trace\n\n{USAGE}"
         );
         Ok(Some(options))

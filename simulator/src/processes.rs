@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use shmemo::Cache;
 
-use crate::real::{Player, Plan, Watch, capacity_bytes, entry_bytes, value_len};
+use crate::real::{Plan, Player, Watch, capacity_bytes, entry_bytes, value_len};
 use crate::replay::Outcome;
 use crate::trace::Trace;
 
@@ -68,7 +68,8 @@ pub fn work(cache: &Path, max_value_len: u32) -> Result<()> {
         from.read_exact(&mut bytes)?;
         let mut hits = 0u32;
         for (at, request) in bytes.as_chunks::<8>().0.iter().enumerate() {
-            let number = |part: usize| u32::from_le_bytes([request[part], request[part + 1], request[part + 2], request[part + 3]]);
+            let number =
+                |part: usize| u32::from_le_bytes([request[part], request[part + 1], request[part + 2], request[part + 3]]);
             hits |= u32::from(player.request(number(0), number(4))?) << at;
         }
         to.write_all(&hits.to_le_bytes())?;

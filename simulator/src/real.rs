@@ -58,12 +58,27 @@ impl Plan {
         Self { limit: Limit::Entries(count), values, max_value_len: 64, mean_entry: u64::from(entry_bytes(8)) }
     }
 
-    /// A cache with room for about so many entries, all alike, the smallest that make a file of at least 1.2 MiB.
-    pub fn room(count: u64) -> Self {
-        let entry = ((6 << 20) / 5 / count.max(1)).max(256) as u32 / 16 * 16;
-        let len = entry - 16 - KEY_LEN as u32;
-        let limit = Limit::Room(count);
-        Self { limit, values: Values::Len(len), max_value_len: len, mean_entry: u64::from(entry_bytes(len)) }
+    /// A cache with room for about so many entries, all alike, of a length that fills segments well and makes a file of
+    /// at least 1.2 MiB.
+    ///
+    /// # Errors
+    /// There must be room for an anonymous cache.
+    pub fn room(count: u64) -> Result<Self> {
+        let least = ((6 << 20) / 5 / count.max(1)).max(256) as u32 / 16 * 16;
+        let plan = |entry: u32| {
+            let len = entry - 16 - KEY_LEN as u32;
+            Self { limit: Limit::Room(count), values: Values::Len(len), max_value_len: len, mean_entry: u64::from(entry) }
+        };
+        let mut best = (f64::INFINITY, plan(least));
+        for step in 0..12 {
+            let tried = plan((least + least / 24 * step) / 16 * 16);
+            let stats = tried.make(None)?.stats();
+            let room = tried.room_of(&stats);
+            let wasted = 1.0 - (room * tried.mean_entry) as f64 / stats.log_bytes as f64;
+            let missed = (room as f64 / count as f64 - 1.0).abs();
+            best = if wasted + missed * 2.0 < best.0 { (wasted + missed * 2.0, tried) } else { best };
+        }
+        Ok(best.1)
     }
 
     /// A cache with a log of so many bytes for the values of a trace.

@@ -38,6 +38,7 @@ fn panel(svg: &mut String, origin: (f64, f64), cells: &[&Cell], policies: &[&str
         policies.iter().filter_map(|&policy| Some(cell.outcomes.get(policy)?.hit_ratio() * 100.0)).collect()
     };
     let found = range(cells.iter().flat_map(|cell| ratios(cell)));
+    let found = if found.0 > found.1 { (0.0, 100.0) } else { found };
     let shown = (((found.0 / 10.0).floor() * 10.0).max(0.0), ((found.1 / 10.0).ceil() * 10.0).min(100.0));
     let _ = writeln!(
         svg,

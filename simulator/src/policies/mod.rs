@@ -42,7 +42,8 @@ pub trait Policy {
 }
 
 /// The names of all policies, in the order of tables.
-pub const NAMES: [&str; 10] = ["model", "LRU", "FIFO", "CLOCK-1bit", "CAR", "S3-FIFO", "SIEVE", "W-TinyLFU-w20", "GDSF", "BELADY"];
+pub const NAMES: [&str; 10] =
+    ["model", "LRU", "FIFO", "CLOCK-1bit", "CAR", "S3-FIFO", "SIEVE", "W-TinyLFU-w20", "GDSF", "BELADY"];
 
 /// Those that make sense only where all objects have the same size.
 pub const OF_EQUAL_SIZES: [&str; 3] = ["CAR", "W-TinyLFU-w20", "BELADY"];

@@ -98,6 +98,11 @@ impl Model {
         self.share
     }
 
+    /// How many units there are in the main log.
+    pub fn held_main(&self) -> u64 {
+        self.held[MAIN]
+    }
+
     fn set_share(&mut self, share: f64) {
         let [_, least, most] = self.tuning.share.map(|part| (part * self.capacity as f64).max(1.0));
         self.share = share.max(least).min(most);

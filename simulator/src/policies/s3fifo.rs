@@ -138,7 +138,11 @@ impl Policy for S3Fifo {
         self.uses[at] = 0;
         self.sizes[at] = size;
         self.used[usize::from(to_main)] += u64::from(size);
-        if to_main { self.main.push_back(id) } else { self.small.push_back(id) }
+        if to_main {
+            self.main.push_back(id)
+        } else {
+            self.small.push_back(id)
+        }
         false
     }
 
