@@ -6,9 +6,19 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use shmemo::layout::{GHOSTS, Layout, PINS, SLOTS, header, line, segment};
 use shmemo::protocol::{Half, Memory, Word};
 
+/// The most participants of one model.
+pub const PARTICIPANTS: usize = 3;
+
 loom::thread_local! {
+    /// Which participant this thread is.
+    static ME: std::cell::Cell<usize> = std::cell::Cell::new(0);
     /// How many changes of shared memory this participant may still make.
     static LEFT: std::cell::Cell<Option<u32>> = std::cell::Cell::new(None);
+}
+
+/// Says which participant this thread is. The first thread is 0 without being told.
+pub fn be(participant: usize) {
+    ME.with(|me| me.set(participant));
 }
 
 /// What a participant that stops throws. Whoever started it catches it.
@@ -34,25 +44,59 @@ fn step() -> bool {
 }
 
 /// A word of the model checker.
-pub struct ModelWord(AtomicU64);
+///
+/// loom goes back to the *last* access of a word that conflicts with a new one, and to no other: a thread that reads a
+/// word and then writes it hides that another had read it before, and what would follow from the other order is not
+/// explored. So each participant marks what it reads, and whoever writes touches the marks of all others: a conflict of
+/// its own with each of them. The marks are relaxed and nobody looks at their values, so they order nothing.
+pub struct ModelWord {
+    word: AtomicU64,
+    marks: [AtomicU64; PARTICIPANTS],
+}
+
+impl ModelWord {
+    fn new() -> Self {
+        Self { word: AtomicU64::new(0), marks: Default::default() }
+    }
+
+    fn before_read(&self) {
+        self.marks[ME.with(std::cell::Cell::get)].store(0, Ordering::Relaxed);
+    }
+
+    fn before_write(&self) {
+        let me = ME.with(std::cell::Cell::get);
+        let others = self.marks.iter().enumerate().filter(|&(participant, _)| participant != me);
+        others.for_each(|(_, mark)| mark.store(0, Ordering::Relaxed));
+    }
+}
 
 impl Word for ModelWord {
     fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
+        self.before_read();
+        self.word.load(order)
     }
 
     fn store(&self, value: u64, order: Ordering) {
         if step() {
-            self.0.store(value, order);
+            self.before_write();
+            self.word.store(value, order);
         }
     }
 
     fn compare_exchange(&self, current: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
-        if step() { self.0.compare_exchange(current, new, success, failure) } else { Err(!current) }
+        if !step() {
+            return Err(!current);
+        }
+        self.before_write();
+        self.word.compare_exchange(current, new, success, failure)
     }
 
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        if step() { self.0.fetch_add(value, order) } else { 0 }
+        if !step() {
+            return 0;
+        }
+        self.before_write();
+        self.word.fetch_add(value, order)
     }
 }
 
@@ -80,7 +124,7 @@ pub struct ModelMemory {
 impl ModelMemory {
     /// Zero everywhere.
     pub fn new(layout: &Layout) -> Self {
-        let word = |at| (at, ModelWord(AtomicU64::new(0)));
+        let word = |at| (at, ModelWord::new());
         let words = offsets(layout).into_iter().map(word).collect();
         let ghosts = (0..layout.ghost_sets).flat_map(|set| (0..GHOSTS).map(move |ghost| (set, ghost)));
         let halves = ghosts.map(|(set, ghost)| (layout.ghost_at(set, ghost), ModelHalf(AtomicU32::new(0)))).collect();
@@ -93,6 +137,7 @@ fn offsets(layout: &Layout) -> Vec<usize> {
         header::ERA,
         header::COUNT,
         header::COUNT_MAIN,
+        header::USE_CLOCK,
         header::INCARNATIONS,
         header::LINES_USED,
         header::POLICY_SHARE,
@@ -114,7 +159,11 @@ fn offsets(layout: &Layout) -> Vec<usize> {
         offsets.extend((0..layout.segment_units).flat_map(|unit| [0, 8].map(|half| layout.unit_at(index, unit) + half)));
     }
     for bucket in 0..layout.buckets {
-        offsets.extend((0..SLOTS).map(|slot| layout.slot_at(bucket, slot)));
+        let slots = (0..SLOTS).map(|slot| layout.slot_at(bucket, slot));
+        offsets.extend(slots.clone());
+        if layout.geometry.is_exact_lru() {
+            offsets.extend(slots.map(|slot| layout.stamp_at(slot)));
+        }
     }
     offsets
 }

@@ -1,39 +1,53 @@
 //! The models. Each is a function that explores everything within its bounds and panics if a property is broken.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loom::model::Builder;
 
 use crate::participant::{Participant, beside, check, check_counts, check_nothing_is_lost, file, stopping};
 
-/// Preemptions in one execution of the models with two participants.
-pub const PREEMPTIONS: usize = 2;
+/// Preemptions in one execution: switches beside those where a participant ends, waits or yields. First all executions
+/// with one are explored, then those with two, then those with three, as far as the time goes. Every load may read any
+/// store that the memory model lets it see, whatever the switches.
+pub const PREEMPTIONS: std::ops::RangeInclusive<usize> = 1..=3;
 
-/// The largest models are too large to be explored to the end each time: so long, then they stop. `SHMEMO_MODEL_SECONDS` says otherwise.
-const LARGE_MODEL_SECONDS: u64 = 40;
+/// A model is explored for at most so many seconds. `SHMEMO_MODEL_SECONDS` says otherwise.
+const SECONDS: u64 = 8;
 
-fn builder(preemptions: usize) -> Builder {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 200_000;
-    builder
-}
+/// Executions between two looks at the clock.
+const INTERVAL: usize = 200;
 
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    builder(preemptions).check(model);
-}
-
-fn explore_for_a_while(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+fn explore(model: impl Fn() + Sync + Send + 'static) {
     let seconds = std::env::var("SHMEMO_MODEL_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let mut builder = builder(preemptions);
-    builder.max_duration = Some(Duration::from_secs(seconds.unwrap_or(LARGE_MODEL_SECONDS)));
+    let deadline = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let model = std::sync::Arc::new(model);
+    for preemptions in PREEMPTIONS {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.max_branches = 200_000;
+        builder.checkpoint_interval = INTERVAL;
+        builder.max_duration = Some(deadline.saturating_duration_since(Instant::now()));
+        let model = model.clone();
+        builder.check(move || model());
+        if Instant::now() >= deadline {
+            println!("with {preemptions} preemptions not explored to the end");
+            return;
+        }
+    }
+}
+
+/// Explores every execution with one preemption.
+fn explore_once(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(*PREEMPTIONS.start());
+    builder.max_branches = 200_000;
     builder.check(model);
 }
 
 /// Two inserts of one key end in one live slot.
 pub fn two_inserts() {
-    explore(PREEMPTIONS + 1, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let other = beside(&file, 1, |p| p.set(1, 11));
         Participant::new(&file, 0).set(1, 10);
@@ -44,18 +58,18 @@ pub fn two_inserts() {
 
 /// So do three.
 pub fn three_inserts() {
-    explore_for_a_while(1, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let others = [1, 2].map(|line| beside(&file, line, move |p| p.set(1, 10 + u64::from(line))));
         Participant::new(&file, 0).set(1, 10);
-        others.into_iter().for_each(|other| drop(other.join().expect("another insert")));
+        others.into_iter().for_each(|other| _ = other.join().expect("another insert"));
         assert_eq!(check_counts(&file), [1]);
     });
 }
 
 /// Two inserts, and a slot that becomes free between their scans: where the plain rule "the lower slot goes on" fails.
 pub fn inserts_beside_a_remove() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(2, 20);
@@ -69,10 +83,10 @@ pub fn inserts_beside_a_remove() {
 
 /// Two inserts into a full bucket: each evicts, and one live slot of the key is left.
 pub fn inserts_into_a_full_bucket() {
-    explore(1, || {
+    explore(|| {
         let file = file(3, 6, 0);
         let me = Participant::new(&file, 0);
-        (2..5).for_each(|key| drop(me.set(key, key)));
+        (2..5).for_each(|key| _ = me.set(key, key));
         let other = beside(&file, 1, |p| p.set(1, 11));
         me.set(1, 10);
         other.join().expect("the other insert");
@@ -81,9 +95,23 @@ pub fn inserts_into_a_full_bucket() {
     });
 }
 
+/// Two replace the value of one key: one of the two is left, whole.
+pub fn two_replaces() {
+    explore(|| {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 10);
+        let other = beside(&file, 1, |p| p.set(1, 11));
+        me.set(1, 12);
+        other.join().expect("the other");
+        assert!(matches!(me.get(1), Some(11 | 12)));
+        assert_eq!(check_counts(&file), [1]);
+    });
+}
+
 /// A remove and a set of one key: afterwards the key is there or not, and what is there is whole.
 pub fn set_beside_remove() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 10);
@@ -97,7 +125,7 @@ pub fn set_beside_remove() {
 
 /// Two increments lose nothing.
 pub fn two_increments() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 0);
@@ -109,20 +137,36 @@ pub fn two_increments() {
     });
 }
 
-/// An increment, while the key is removed, its segment recycled until the bits of the generation repeat, and the key set anew at the very same place: the increment
-/// must not take the new entry for the old one. The pin is what prevents it.
-pub fn increment_beside_recycling() {
-    explore_for_a_while(1, || {
-        let file = file(2, 2, 0);
+/// An increment, while the entry is moved: it is neither lost nor counted twice.
+pub fn increment_beside_move() {
+    explore(|| {
+        let file = file(5, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 5);
+        me.set(2, 7); // now the segment is full, and the increment goes to another
+        (0..3).for_each(|_| _ = me.get(1)); // so that the sweeper saves it
+        let other = beside(&file, 1, |p| p.sweep(0));
+        me.increment(1);
+        other.join().expect("the sweeper");
+        assert_eq!(me.get(1), Some(6));
+        check_counts(&file);
+    });
+}
+
+/// An increment, while the key is removed, its segment recycled until the bits of the generation repeat, and the key set
+/// anew at the very same place: the increment must not take the new entry for the old one. The pin is what prevents it.
+pub fn increment_beside_recycling() {
+    explore(|| {
+        let file = file(5, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 5);
+        me.set(2, 7); // now the segment is full, and the increment goes to another
+        me.remove(2);
         let other = beside(&file, 1, |p| {
             p.remove(1);
-            for _ in 0..2 {
-                p.sweep(0);
-                p.set(1, 100); // into segment 0 again, if that is free
-                p.remove(1);
-            }
+            p.sweep(0);
+            p.set(1, 100); // into segment 0 again, if that is free
+            p.remove(1);
             p.sweep(0);
             p.set(1, 100);
         });
@@ -135,9 +179,27 @@ pub fn increment_beside_recycling() {
     });
 }
 
-/// A reader, while the entry that it reads is evicted and its bytes are written anew.
+/// A reader, while the entry that it reads is removed and its bytes are written anew.
 pub fn get_beside_recycling() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
+        let file = file(5, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| {
+            p.remove(1);
+            p.sweep(0);
+            p.set(3, 303);
+        });
+        let value = me.get(1);
+        assert!(matches!(value, None | Some(101)), "{value:?}");
+        other.join().expect("the writer");
+        check(&file);
+    });
+}
+
+/// A reader of two keys, while segments are swept for the room that two more need.
+pub fn gets_beside_sweeps() {
+    explore(|| {
         let file = file(2, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
@@ -155,7 +217,7 @@ pub fn get_beside_recycling() {
 
 /// A reader, while the value is replaced: one of the two, whole.
 pub fn get_beside_replace() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
@@ -169,7 +231,7 @@ pub fn get_beside_replace() {
 
 /// A reader, while the key is inserted: nothing, or the whole value.
 pub fn get_beside_insert() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let other = beside(&file, 1, |p| p.set(1, 102));
         let value = Participant::new(&file, 0).get(1);
@@ -180,7 +242,7 @@ pub fn get_beside_insert() {
 
 /// A remove, while a reader counts a use: what was reported as removed is gone.
 pub fn remove_beside_get() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
@@ -194,11 +256,11 @@ pub fn remove_beside_get() {
 
 /// A remove, while the entry is moved and its segment recycled: it must not miss the entry.
 pub fn remove_beside_move() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
-        (0..3).for_each(|_| drop(me.get(1)));
+        (0..3).for_each(|_| _ = me.get(1));
         let other = beside(&file, 1, |p| p.sweep(0));
         let removed = me.remove(1);
         other.join().expect("the sweeper");
@@ -208,9 +270,24 @@ pub fn remove_beside_move() {
     });
 }
 
+/// A remove, while the entry is moved twice: a word whose generation has gone is no sign that the key is absent.
+pub fn remove_beside_moves() {
+    explore(|| {
+        let file = file(5, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| (0..2).for_each(|segment| _ = p.sweep(segment)));
+        let removed = me.remove(1);
+        other.join().expect("the sweeper");
+        assert!(removed, "it was there all the time");
+        assert_eq!(me.get(1), None);
+        check_counts(&file);
+    });
+}
+
 /// A sweep, while a reader counts a use of an entry in it: no word is left behind.
 pub fn sweep_beside_get() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
@@ -223,7 +300,7 @@ pub fn sweep_beside_get() {
 
 /// Two writers and one segment: nobody overwrites the other's entry.
 pub fn two_writers_of_a_segment() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(2, 4, 0);
         let other = beside(&file, 1, |p| p.set(2, 202));
         let me = Participant::new(&file, 0);
@@ -234,28 +311,41 @@ pub fn two_writers_of_a_segment() {
     });
 }
 
-/// A writer, a sweeper and the segment that both want: what is there at the end is whole, and points nowhere else.
+/// A writer, and a sweeper who seals the writer's segment as soon as it can: what was stored is whole, or gone.
 pub fn write_beside_sweep() {
-    explore(PREEMPTIONS, || {
-        let file = file(2, 2, 0);
+    explore(|| {
+        let file = file(5, 2, 0);
+        let other = beside(&file, 1, |p| p.sweep(0));
+        let me = Participant::new(&file, 0);
+        me.set(2, 202);
+        assert_eq!(me.get(2), Some(202));
+        other.join().expect("the sweeper");
+        assert_eq!(check_counts(&file), [2]);
+    });
+}
+
+/// A segment becomes free and is claimed at once: what the new holder writes is of the new generation.
+pub fn claim_beside_free() {
+    explore(|| {
+        let file = file(5, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
+        me.remove(1);
         let other = beside(&file, 1, |p| p.sweep(0));
         me.set(2, 202);
-        let value = me.get(2);
-        assert!(matches!(value, None | Some(202)), "{value:?}");
+        assert_eq!(me.get(2), Some(202));
         other.join().expect("the sweeper");
-        check(&file);
+        assert_eq!(check_counts(&file), [2]);
     });
 }
 
 /// `clear`, while an entry is moved: it does not come back.
 pub fn clear_beside_move() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
-        (0..3).for_each(|_| drop(me.get(1)));
+        (0..3).for_each(|_| _ = me.get(1));
         let other = beside(&file, 1, |p| p.sweep(0));
         file.clear();
         assert_eq!(me.get(1), None);
@@ -266,7 +356,7 @@ pub fn clear_beside_move() {
 
 /// `clear`, while a key is counted up: the sum is from before or from after, never from both.
 pub fn clear_beside_increment() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 4, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 5);
@@ -280,7 +370,7 @@ pub fn clear_beside_increment() {
 
 /// A dead entry in a segment that is swept leaves no word behind.
 pub fn sweep_after_clear() {
-    explore(PREEMPTIONS, || {
+    explore(|| {
         let file = file(3, 2, 0);
         let me = Participant::new(&file, 0);
         me.set(1, 101);
@@ -293,7 +383,7 @@ pub fn sweep_after_clear() {
 
 /// Two writers where one entry more is one too many.
 pub fn two_writers_at_the_bound() {
-    explore(1, || {
+    explore(|| {
         let file = file(3, 6, 2);
         let other = beside(&file, 1, |p| p.remove(1));
         let me = Participant::new(&file, 0);
@@ -309,7 +399,7 @@ fn death_at_any_step(prepare: fn(&Participant), die_in: fn(&Participant), go_on:
     for steps in 0.. {
         let ended = std::sync::Arc::new(AtomicBool::new(false));
         let came_to_its_end = ended.clone();
-        explore(1, move || {
+        explore_once(move || {
             let file = file(segments, 2, 0);
             let me = Participant::new(&file, 0);
             prepare(&me);
@@ -336,24 +426,24 @@ fn set_and_look(p: &Participant) {
 
 /// Death in a set of a new key.
 pub fn death_in_insert() {
-    death_at_any_step(|_| {}, |p| drop(p.set(1, 102)), set_and_look, 3);
+    death_at_any_step(|_| {}, |p| _ = p.set(1, 102), set_and_look, 3);
 }
 
 /// Death in a set of a key that is there.
 pub fn death_in_replace() {
-    death_at_any_step(|p| drop(p.set(1, 101)), |p| drop(p.set(1, 102)), set_and_look, 3);
+    death_at_any_step(|p| _ = p.set(1, 101), |p| _ = p.set(1, 102), set_and_look, 3);
 }
 
 /// Death in a remove.
 pub fn death_in_remove() {
-    death_at_any_step(|p| drop(p.set(1, 101)), |p| drop(p.remove(1)), set_and_look, 3);
+    death_at_any_step(|p| _ = p.set(1, 101), |p| _ = p.remove(1), set_and_look, 3);
 }
 
 /// Death in a sweep that moves an entry.
 pub fn death_in_sweep() {
     let prepare = |p: &Participant| {
         p.set(1, 101);
-        (0..3).for_each(|_| drop(p.get(1)));
+        (0..3).for_each(|_| _ = p.get(1));
     };
-    death_at_any_step(prepare, |p| drop(p.sweep(0)), set_and_look, 4);
+    death_at_any_step(prepare, |p| _ = p.sweep(0), set_and_look, 4);
 }

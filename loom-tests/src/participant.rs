@@ -7,7 +7,7 @@ use shmemo::protocol::{
     Change, Content, Core, Decision, Event, Hints, Key, Op, Outcome, Owner, Phase, Put, StateWord, Step, Tenant, World,
 };
 
-use crate::memory::{ModelMemory, Stopped, stop_after};
+use crate::memory::{ModelMemory, Stopped, be, stop_after};
 
 /// The file of a model.
 pub type File = Arc<Core<ModelMemory>>;
@@ -105,13 +105,17 @@ impl Participant {
 /// Lets a participant do something beside the others.
 pub fn beside<T: 'static>(file: &File, line: u16, act: impl FnOnce(&Participant) -> T + 'static) -> JoinHandle<T> {
     let participant = Participant::new(file, line);
-    spawn(move || act(&participant))
+    spawn(move || {
+        be(usize::from(line));
+        act(&participant)
+    })
 }
 
 /// Lets a participant do something and stop for ever before its next change of shared memory but `steps`. Tells whether it came to the end.
 pub fn stopping(file: &File, line: u16, steps: u32, act: impl FnOnce(&Participant) + 'static) -> JoinHandle<bool> {
     let participant = Participant::new(file, line);
     spawn(move || {
+        be(usize::from(line));
         stop_after(steps);
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&participant))) {
             Ok(()) => true,
@@ -134,7 +138,7 @@ pub fn check(file: &File) -> Vec<u64> {
 /// As [`check`], and the counts are right.
 pub fn check_counts(file: &File) -> Vec<u64> {
     let keys = check(file);
-    assert_eq!(file.len(), keys.len(), "the counts have drifted");
+    assert_eq!(file.count_entries(), keys.len(), "the counts have drifted");
     keys
 }
 
