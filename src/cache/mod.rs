@@ -208,9 +208,15 @@ impl Cache {
     }
 
     /// The number of entries: those of which it is not yet known that they have expired. Adds up a few hundred counts.
-    /// A process that died in the middle of a write can leave it off by one until that part of the log is recycled.
+    /// A process that died in the middle of a write can leave it off by one until that part of the log is recycled; it
+    /// is never more than [`Builder::max_entries`].
     pub fn len(&self) -> usize {
-        self.inner.core.len()
+        self.at_most_all(self.inner.core.count_entries())
+    }
+
+    /// A number of entries that counts say, where a death may have left them too high.
+    fn at_most_all(&self, entries: usize) -> usize {
+        self.max_entries().map_or(entries, |most| entries.min(most as usize))
     }
 
     /// Whether there are no entries.

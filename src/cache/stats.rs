@@ -105,7 +105,7 @@ impl Cache {
             evicted_too_early: of(Event::GhostHit),
             segments_freed: of(Event::SegmentFreed),
             reads_given_up: of(Event::ReadGaveUp),
-            entries: census.entries as u64,
+            entries: self.at_most_all(census.entries) as u64,
             live_bytes: census.live_units as u64 * unit,
             filled_bytes: census.filled_units as u64 * unit,
             log_bytes: (core.layout.segments * core.layout.segment_bytes) as u64,

@@ -260,11 +260,13 @@ pub(super) unsafe fn copy_long_sse2(src: *const u8, dst: *mut u8, len: usize) {
 
 /// Which of the eight words at `src` are `wanted` in the bits of `mask` of their upper halves: a bit for each.
 ///
-/// A load of this processor is an acquire, whatever its width, and to the compiler the assembly may read anything. Two words
+/// A load of this processor is an acquire, whatever its width, and to the compiler the assembly may
+/// read and write anything, so nothing moves across it. Two words
 /// that are loaded at once may be torn apart, a word is not.
 ///
 /// # Safety
 /// `src` is word-aligned and valid for atomic reads of 64 bytes.
+#[cfg(not(shmemo_model))]
 #[inline(always)]
 pub(super) unsafe fn match_upper_halves(src: *const u8, mask: u32, wanted: u32) -> u32 {
     use core::arch::x86_64 as simd;
@@ -277,7 +279,7 @@ pub(super) unsafe fn match_upper_halves(src: *const u8, mask: u32, wanted: u32) 
             "movups {c}, [{src} + 32]",
             "movups {d}, [{src} + 48]",
             src = in(reg) src, a = out(xmm_reg) a, b = out(xmm_reg) b, c = out(xmm_reg) c, d = out(xmm_reg) d,
-            options(nostack, preserves_flags, readonly)
+            options(nostack, preserves_flags)
         );
     }
     // SAFETY: every x86-64 processor has SSE2; private values only.

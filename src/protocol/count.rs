@@ -51,12 +51,18 @@ pub enum Reserve {
 
 impl<M: Memory> Op<'_, M> {
     fn change_count(&self, change: impl Fn(u32) -> Option<u32>) -> bool {
+        self.change_count_of(self.era, change)
+    }
+
+    /// Changes the count of an era. An operation that began before a `clear` may take out an entry from after it, which
+    /// counts in its own era and not in that of the operation.
+    fn change_count_of(&self, era: u32, change: impl Fn(u32) -> Option<u32>) -> bool {
         let word = self.core.memory.word(header::COUNT);
-        let era = self.era as u16;
+        let era = era as u16;
         let mut seen = CountWord(word.load(Ordering::Acquire));
         loop {
             if seen.is_later_than(era) {
-                return true; // what this operation stores was cleared already, and counts for nothing
+                return true; // entries of that era were cleared already, and count for nothing
             }
             let Some(count) = change(if seen.era() == era { seen.count() } else { 0 }) else { return false };
             // Acquire and release: a recount must see the slots as they were before the change that it reads.
@@ -97,9 +103,17 @@ impl<M: Memory> Op<'_, M> {
 
     /// The same where the tally of its segment is lowered otherwise.
     pub(super) fn return_entry_of(&self, probe: &Probe) {
-        if self.is_counted() && !self.is_cleared(probe.header.era) && !super::wanted(Mutant::CountNotLowered) {
-            self.change_count(|count| Some(count.saturating_sub(1)));
+        if self.is_counted() && !super::wanted(Mutant::CountNotLowered) {
+            self.change_count_of(probe.header.era, |count| Some(count.saturating_sub(1)));
         }
+    }
+
+    /// Gives back what was held by those who died in the middle of a change: their marks stand in the way of a recount.
+    pub(super) fn reclaim_counting(&self) -> bool {
+        let lines = self.core.lines_used();
+        let is_marked = |&line: &usize| self.core.load(self.core.layout.line_at(line, line::COUNTING), Ordering::Acquire) > 0;
+        let owner = |line: usize| Owner { line: line as u16, incarnation: self.core.incarnation(line) };
+        (0..lines).filter(is_marked).filter(|&line| self.reclaim(owner(line))).count() > 0
     }
 
     /// Marks that this thread changes slots and the count, for as long as the guard lives.

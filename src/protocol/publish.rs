@@ -123,7 +123,7 @@ impl<M: Memory> Op<'_, M> {
                 // Others hold what could be evicted, or the count is wrong.
                 in_vain += 1;
                 self.core.memory.pause(in_vain);
-                if in_vain % 16 == 0 && !self.core.recount(self.owner) && in_vain >= 64 {
+                if in_vain % 16 == 0 && !self.core.recount(self.owner) && !self.reclaim_counting() && in_vain >= 64 {
                     return false;
                 }
             }
@@ -191,15 +191,16 @@ impl<M: Memory> Op<'_, M> {
         drop(pin);
         let one = Tally { count: 1, units: probe.header.units() };
         self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
-        if counted && !self.is_cleared(probe.header.era) {
-            self.return_entry();
+        // A place in the count that was had for the new entry, or one from after a `clear` that the new one is not part of.
+        if counted || probe.header.era != self.era {
+            self.return_entry_of(probe);
         }
         self.after_store(probe.slot_at);
         self.count(Event::Replaced);
         true
     }
 
-    fn after_store(&self, slot_at: usize) {
+    pub(super) fn after_store(&self, slot_at: usize) {
         if self.core.layout.geometry.is_exact_lru() {
             self.stamp_use(slot_at);
         }

@@ -108,7 +108,7 @@ impl<M: Memory> Core<M> {
     }
 
     /// The number of entries, as far as counts tell.
-    pub fn len(&self) -> usize {
+    pub fn count_entries(&self) -> usize {
         let era = self.era();
         (0..self.layout.segments).map(|segment| self.tally(segment, era).count).sum()
     }

@@ -109,7 +109,13 @@ impl<M: Memory> Op<'_, M> {
         let appended = self.core.append(&mut claim, key, content, self.era, plan.freq);
         let published = match found {
             Found::Yes(probe) => self.replace(&probe, appended.word, plan.is_one_more),
-            _ => matches!(self.insert(key, appended.word), Insert::Done(_)),
+            _ => match self.insert(key, appended.word) {
+                Insert::Done(slot_at) => {
+                    self.after_store(slot_at);
+                    true
+                }
+                Insert::Present | Insert::Kicked => false,
+            },
         };
         if plan.is_one_more && !published {
             self.return_entry();

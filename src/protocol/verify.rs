@@ -89,7 +89,7 @@ impl<M: Memory> Core<M> {
                 return summary;
             }
         }
-        summary.count_drift = self.len().abs_diff(summary.entries);
+        summary.count_drift = self.count_entries().abs_diff(summary.entries);
         summary
     }
 

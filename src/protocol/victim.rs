@@ -168,7 +168,7 @@ impl<M: Memory> Op<'_, M> {
         Some(step)
     }
 
-    fn reclaim(&self, owner: Owner) -> bool {
+    pub(super) fn reclaim(&self, owner: Owner) -> bool {
         self.owner != Some(owner) && self.world.reclaim(owner)
     }
 

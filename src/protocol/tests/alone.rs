@@ -80,8 +80,8 @@ fn run(geometry: Geometry, many: u32) {
     for round in 0..rounds(many) {
         hits += u32::from(one_step(&hand, &mut model, &mut dice));
         if max_entries > 0 {
-            assert!(hand.core.len() as u64 <= max_entries);
-            assert_eq!(hand.core.counted().iter().sum::<u64>(), hand.core.len() as u64, "round {round}");
+            assert!(hand.core.count_entries() as u64 <= max_entries);
+            assert_eq!(hand.core.counted().iter().sum::<u64>(), hand.core.count_entries() as u64, "round {round}");
         }
         if round % 512 == 0 {
             let summary = hand.verify();
