@@ -4,8 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::File;
 use std::io;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
-
+use super::placed::Placed;
 use super::{Extent, SharedHalf, SharedWord, copy, fault_point};
 use crate::protocol::Memory;
 
@@ -14,12 +13,12 @@ use crate::protocol::Memory;
 /// Whoever shortens the file meanwhile makes the next access beyond its new end a SIGBUS.
 #[derive(Debug)]
 pub struct MappedMemory {
-    /// Where the mapping starts: page-aligned and valid for the extent as long as `_map` lives.
+    /// Where the mapping starts: page-aligned and valid for the extent as long as `mapping` lives.
     base: *mut u8,
     /// How far it goes.
     extent: Extent,
     /// Unmaps when dropped.
-    _map: MmapRaw,
+    mapping: Placed,
 }
 
 // SAFETY: the mapping belongs to no thread, and its bytes are only used as atomics or by copies that allow for races (I2).
@@ -37,10 +36,8 @@ impl MappedMemory {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the length to map"));
         }
-        let map = MmapOptions::new().len(len).map_raw(file)?;
-        // A core dump with the cache in it is a nuisance, not an error.
-        let _ = map.advise(Advice::DontDump);
-        let memory = Self { base: map.as_mut_ptr(), extent, _map: map };
+        let mapping = Placed::map(file, len)?;
+        let memory = Self { base: mapping.base(), extent, mapping };
         if prefault {
             memory.prefault()?;
         }
@@ -56,7 +53,7 @@ impl MappedMemory {
 
     /// Allocates and maps every page.
     fn prefault(&self) -> io::Result<()> {
-        match self._map.advise(Advice::PopulateWrite) {
+        match self.mapping.populate() {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 // Linux before 5.14.
                 self.touch();

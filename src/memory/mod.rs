@@ -18,6 +18,7 @@ pub mod fault;
 #[cfg(any(test, miri))]
 mod heap;
 mod mapped;
+mod placed;
 mod shared;
 #[cfg(any(test, miri))]
 mod words;
