@@ -83,14 +83,11 @@ pub(super) unsafe fn equals_shared(src: *const u8, bytes: &[u8]) -> bool {
     (word ^ last_word(bytes)) << (64 - 8 * rest.len()) == 0
 }
 
-/// Asks the processor to bring the line at `at` near.
-///
-/// # Safety
-/// `at` is inside the mapping.
+/// Asks the processor to bring the line at `at` near, if there is one.
 #[inline]
-pub(super) unsafe fn prefetch(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch reads nothing as far as the language knows and never faults.
+    // SAFETY: a prefetch reads nothing as far as the language knows, and never faults, whatever the address.
     unsafe {
         core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
     }

@@ -18,7 +18,7 @@ pub(super) struct Placed {
     base: *mut u8,
     len: usize,
     /// The mapping itself, or an area of addresses with the mapping inside.
-    area: MmapRaw,
+    _area: MmapRaw,
 }
 
 impl Placed {
@@ -28,7 +28,7 @@ impl Placed {
             Some(placed) => placed,
             None => {
                 let area = MmapOptions::new().len(len).map_raw(file)?;
-                Self { base: area.as_mut_ptr(), len, area }
+                Self { base: area.as_mut_ptr(), len, _area: area }
             }
         };
         // A core dump with the cache in it is a nuisance, not an error.
@@ -58,7 +58,7 @@ impl Placed {
             let access = libc::PROT_READ | libc::PROT_WRITE;
             libc::mmap(base.cast(), len, access, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd(), 0)
         };
-        (mapped == base.cast()).then_some(Self { base, len, area })
+        (mapped == base.cast()).then_some(Self { base, len, _area: area })
     }
 
     /// Where the mapping starts.
@@ -67,7 +67,7 @@ impl Placed {
     }
 
     fn advise(&self, advice: libc::c_int) -> io::Result<()> {
-        // SAFETY: the range is that of this mapping, which stands as long as `area`; none of the advices that are given here changes
+        // SAFETY: the range is that of this mapping, which stands as long as `_area`; none of the advices that are given here changes
         // its bytes.
         match unsafe { libc::madvise(self.base.cast(), self.len, advice) } {
             0 => Ok(()),

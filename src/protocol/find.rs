@@ -110,7 +110,7 @@ impl<M: Memory> Core<M> {
                 Look::Again
             };
         }
-        let header = Header::read(self, place).filter(|header| key.is_none_or(|key| header.is_of(self, key)));
+        let header = key.map_or_else(|| Header::read(self, place), |key| Header::read_of(self, place, key));
         if let Some(header) = header {
             let (expiry_ms, version) = (header.expiry(self), header.version(self));
             return Look::Match(Probe { slot_at, word: again, generation, header, expiry_ms, version }, generation_word);
