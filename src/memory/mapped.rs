@@ -73,6 +73,14 @@ impl MappedMemory {
         }
     }
 
+    /// Where `N` words at `at` start, after the check that they are inside (I1).
+    #[inline]
+    fn few_words<const N: usize>(&self, at: usize) -> *mut u8 {
+        self.extent.check_words::<N>(at);
+        // SAFETY: `at` is less than the mapping's length, by the check above (I1).
+        unsafe { self.base.add(at) }
+    }
+
     /// Where the payload of `len` bytes at `at` starts, after the check that it is inside, padding included (I1).
     #[inline]
     fn payload(&self, at: usize, len: usize) -> *mut u8 {
@@ -96,8 +104,8 @@ impl Memory for MappedMemory {
 
     #[inline]
     fn words<const N: usize>(&self, at: usize) -> [&SharedWord; N] {
-        let first = self.payload(at, N * 8).cast::<SharedWord>();
-        // SAFETY: `N` words from the aligned `first` on are inside the mapping by the check in `payload` (I1), which lives as
+        let first = self.few_words::<N>(at).cast::<SharedWord>();
+        // SAFETY: `N` words from the aligned `first` on are inside the mapping by the check in `few_words` (I1), which lives as
         // long as `self`; the type is a transparent atomic for which any bits are valid (I2).
         core::array::from_fn(|i| unsafe { &*first.add(i) })
     }
@@ -106,7 +114,7 @@ impl Memory for MappedMemory {
     #[inline]
     fn match_upper_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
         const { assert!(N == 8) };
-        let from = self.payload(at, N * 8);
+        let from = self.few_words::<N>(at);
         // SAFETY: eight words from the word-aligned `from` on are inside the mapping (I1), and read by accesses of whole words (I2).
         unsafe { super::copy_x86_64::match_upper_halves(from, mask, wanted) }
     }

@@ -69,12 +69,15 @@ fn pause(attempt: u32) {
 struct Extent {
     /// Offset of the last word: the length less 8.
     last_word: usize,
+    /// Up to here, a line of 64 bytes is inside.
+    last_line: usize,
 }
 
 impl Extent {
     /// The extent of `len` bytes; `None` unless that is a positive multiple of 8 that a pointer offset can express.
     fn new(len: usize) -> Option<Self> {
-        (len >= 8 && len.is_multiple_of(8) && isize::try_from(len).is_ok()).then(|| Self { last_word: len - 8 })
+        (len >= 8 && len.is_multiple_of(8) && isize::try_from(len).is_ok())
+            .then(|| Self { last_word: len - 8, last_line: len.saturating_sub(64) })
     }
 
     /// Length in bytes.
@@ -97,6 +100,20 @@ impl Extent {
         if !at.is_multiple_of(4) || at > self.last_word + 4 {
             out_of_bounds(at, 4, self.len());
         }
+    }
+
+    /// The same as [`Extent::check_payload`] for a few words, with one comparison wherever there is a line.
+    #[inline]
+    fn check_words<const N: usize>(self, at: usize) {
+        const { assert!(N <= 8) };
+        if !at.is_multiple_of(8) || at > self.last_line {
+            self.check_payload_near_end(at, N * 8);
+        }
+    }
+
+    #[cold]
+    fn check_payload_near_end(self, at: usize, len: usize) {
+        self.check_payload(at, len);
     }
 
     /// Panics unless `at` is aligned to a word and `len` bytes from there are inside. As the whole length is a multiple of 8, so
