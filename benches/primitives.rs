@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+#[path = "../src/fault.rs"]
+mod fault;
 #[path = "../src/hash.rs"]
 mod hash;
 #[path = "../src/memory/mod.rs"]

@@ -25,6 +25,8 @@ compile_error!(
 mod cache;
 #[cfg(not(shmemo_model))]
 mod error;
+#[cfg(not(shmemo_fault))]
+mod fault;
 mod hash;
 mod header;
 #[cfg(not(shmemo_model))]
@@ -39,6 +41,9 @@ mod protocol;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod error;
+#[cfg(shmemo_fault)]
+#[doc(hidden)]
+pub mod fault;
 #[cfg(shmemo_model)]
 #[doc(hidden)]
 #[allow(missing_docs)]

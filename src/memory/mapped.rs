@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io;
 
 use super::placed::Placed;
-use super::{Extent, SharedHalf, SharedWord, copy, fault_point};
+use super::{Extent, SharedHalf, SharedWord, copy};
+use crate::fault;
 use crate::protocol::Memory;
 
 /// A shared, writable mapping of the start of a file. Children inherit it; core dumps leave it out.
@@ -163,9 +164,10 @@ impl Memory for MappedMemory {
         }
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn write_payload(&self, at: usize, bytes: &[u8]) {
-        fault_point();
+        fault::point();
         let to = self.payload(at, bytes.len());
         // SAFETY: the bytes from the word-aligned `to`, padding included, are inside the mapping (I1) and written as relaxed
         // accesses (I2).
@@ -180,9 +182,10 @@ impl Memory for MappedMemory {
         unsafe { copy::equals_shared(from, bytes) }
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn copy_payload(&self, from: usize, to: usize, len: usize) {
-        fault_point();
+        fault::point();
         assert!(len.is_multiple_of(8), "a copy within the memory is of whole words");
         let (source, target) = (self.payload(from, len), self.payload(to, len));
         // SAFETY: both ranges are word-aligned, of whole words and inside the mapping (I1), and copied as relaxed accesses (I2).

@@ -13,8 +13,6 @@ use core::sync::atomic::{self, Ordering};
 mod copy;
 #[cfg(target_arch = "x86_64")]
 mod copy_x86_64;
-#[cfg(shmemo_fault)]
-pub mod fault;
 #[cfg(any(test, miri))]
 mod heap;
 mod mapped;
@@ -36,13 +34,6 @@ pub use shared::{SharedHalf, SharedWord};
 
 /// How often [`pause`] spins before it yields the processor instead; the spins double each time.
 const SPINNING_PAUSES: u32 = 6;
-
-/// A step that another process could see comes next: under test, the place where this process may die or stop.
-#[inline(always)]
-fn fault_point() {
-    #[cfg(shmemo_fault)]
-    fault::step();
-}
 
 /// A fence; none for `Relaxed`, which a fence in Rust does not take.
 #[inline]

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::fault_point;
+use crate::fault;
 use crate::protocol::{Half, Word};
 
 /// A 64-bit word in place. Any bits are a value.
@@ -16,21 +16,24 @@ impl Word for SharedWord {
         self.0.load(order)
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn store(&self, value: u64, order: Ordering) {
-        fault_point();
+        fault::point();
         self.0.store(value, order);
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn compare_exchange(&self, current: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
-        fault_point();
+        fault::point();
         self.0.compare_exchange(current, new, success, failure)
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        fault_point();
+        fault::point();
         self.0.fetch_add(value, order)
     }
 }
@@ -46,9 +49,10 @@ impl Half for SharedHalf {
         self.0.load(Ordering::Relaxed)
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     #[inline]
     fn store(&self, value: u32) {
-        fault_point();
+        fault::point();
         self.0.store(value, Ordering::Relaxed);
     }
 }

@@ -186,8 +186,8 @@ mod mapped {
 
 #[cfg(all(shmemo_fault, not(miri)))]
 mod fault {
-    use super::super::fault::{Action, arm, disarm, steps_taken};
     use super::{HeapMemory, Memory, Relaxed};
+    use crate::fault::{Action, arm, disarm, sites, steps_taken};
     use crate::protocol::Word;
 
     /// One test, as the hook is one for the process.
@@ -203,6 +203,7 @@ mod fault {
         work();
         std::thread::scope(|scope| scope.spawn(work).join().unwrap());
         assert_eq!(steps_taken(), 3, "steps of other threads do not count");
+        assert!(sites().len() == 3 && sites().iter().all(|site| site.0 == file!()), "{:?}", sites());
         disarm();
         work();
         assert_eq!(steps_taken(), 3);

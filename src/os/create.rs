@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use super::file::{self, FileOptions, OpenedFile};
 use super::{filesystem, fork, lock, retry, space};
 use crate::error::OpenError;
+use crate::fault;
 
 /// The right to create the file of one path. Dropping it removes the lock file.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl Drop for CreationLock {
         }
         // Removed while it is held, so that whoever gets the lock next sees that the path names it no more. A failure leaves
         // an empty file, which the next creator takes.
+        fault::point();
         if file::is_same_file(&self.path, self.held.device, self.held.inode) {
             let _ = fs::remove_file(&self.path);
         }
@@ -107,6 +109,7 @@ fn open_lock_file(lock_path: &Path, options: &FileOptions) -> Result<File, OpenE
             .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(lock_path)
     };
+    fault::point();
     // Two steps, as some systems refuse O_CREAT for a file of another user that is there (`fs.protected_regular`).
     let file = loop {
         let opened = match open(false) {
@@ -142,11 +145,14 @@ pub(crate) fn create_file(
     replace: bool,
     init: &mut dyn FnMut(&File) -> io::Result<()>,
 ) -> Result<OpenedFile, OpenError> {
+    fault::point();
     let temporary = sibling(path, ".shmemo-tmp")?;
     // A creator that was killed may have left one. Nobody else uses it while the lock is held.
     remove_stale(&temporary)?;
+    fault::point();
     if let Some(file) = open_unnamed(path)? {
         let opened = fill(file, path, options, len, init)?;
+        fault::point();
         match publish_unnamed(&opened.file, path, &temporary, replace)? {
             Published::Yes => return Ok(opened),
             Published::NotPossible => drop(opened),
@@ -164,6 +170,7 @@ fn create_named(
     replace: bool,
     init: &mut dyn FnMut(&File) -> io::Result<()>,
 ) -> Result<OpenedFile, OpenError> {
+    fault::point();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -173,6 +180,7 @@ fn create_named(
         .open(temporary)
         .map_err(|source| OpenError::io("create a temporary file", temporary, source))?;
     let opened = fill(file, path, options, len, init).and_then(|opened| {
+        fault::point();
         let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
         rename(temporary, path, flags).map_err(|source| unpublished(path, source)).map(|()| opened)
     });
@@ -190,15 +198,19 @@ fn fill(
     init: &mut dyn FnMut(&File) -> io::Result<()>,
 ) -> Result<OpenedFile, OpenError> {
     let kind = filesystem::check(file.as_fd(), path, options.allow_unknown_filesystem)?;
+    fault::point();
     allocate(&file, path, kind.memory, len)?;
+    fault::point();
     // Whatever the umask is.
     file.set_permissions(Permissions::from_mode(options.mode & 0o777))
         .map_err(|source| OpenError::io("set the mode of the new file", path, source))?;
+    fault::point();
     init(&file).map_err(|source| OpenError::io("write the new file", path, source))?;
     if !kind.memory {
         // So that a loss of power leaves no file that is named and empty.
         file.sync_data().map_err(|source| OpenError::io("write the new file", path, source))?;
     }
+    fault::point();
     OpenedFile::new(file, path, kind.memory)
 }
 
@@ -313,6 +325,7 @@ fn link(file: &File, name: &Path) -> io::Result<()> {
 
 fn rename(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
     let (old, new) = (c_path(from)?, c_path(to)?);
+    fault::point();
     // SAFETY: both pointers are to strings that end with a zero and live across the call. (By number, since not every C
     // library has a function for it.)
     let renamed = retry(|| unsafe {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::retry;
 use crate::error::OpenError;
+use crate::fault;
 
 /// How a range is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,9 @@ pub(crate) enum Kind {
 }
 
 /// Locks the range if no other description holds a lock that excludes it. False: another does.
+#[cfg_attr(shmemo_fault, track_caller)]
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind) -> io::Result<bool> {
+    fault::point();
     let mut range = range(lock_type(kind), start, len)?;
     match control(fd, libc::F_OFD_SETLK, &mut range) {
         Ok(()) => Ok(true),
@@ -31,12 +34,16 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind) -> 
 }
 
 /// Locks the range, and waits for as long as another description holds a lock that excludes it.
+#[cfg_attr(shmemo_fault, track_caller)]
 pub(crate) fn lock_wait(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind) -> io::Result<()> {
+    fault::point();
     control(fd, libc::F_OFD_SETLKW, &mut range(lock_type(kind), start, len)?)
 }
 
 /// Gives up what this description holds of the range. It is no error if that is nothing.
+#[cfg_attr(shmemo_fault, track_caller)]
 pub(crate) fn unlock(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
+    fault::point();
     control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, len)?)
 }
 

@@ -177,6 +177,7 @@ impl<M: Memory> Core<M> {
     /// Changes exactly this word. Release: whatever was written before is seen by whoever finds the new word. Acquire:
     /// for the one who goes on from the old word's entry.
     #[inline]
+    #[cfg_attr(shmemo_fault, track_caller)]
     pub(crate) fn swap_slot(&self, at: usize, from: SlotWord, to: SlotWord) -> bool {
         let order = weaken(Mutant::RelaxedPublish, Ordering::AcqRel);
         self.memory.word(at).compare_exchange(from.bits(), to.bits(), order, Ordering::Relaxed).is_ok()
@@ -190,6 +191,7 @@ impl<M: Memory> Core<M> {
         StateWord::from_bits(self.load(at, Ordering::Acquire))
     }
 
+    #[cfg_attr(shmemo_fault, track_caller)]
     pub(crate) fn swap_state(&self, segment: usize, from: StateWord, to: StateWord) -> bool {
         let at = self.layout.segment_at(segment, crate::layout::segment::STATE);
         let order = weaken(Mutant::RelaxedClaim, Ordering::AcqRel);
