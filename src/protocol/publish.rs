@@ -283,15 +283,17 @@ impl<M: Memory> Op<'_, M> {
         }
         let (_, at, word) = coldest?;
         if word.kind() == Kind::Live {
-            let found = self.examine_slot(at, None);
-            if let Found::Yes(probe) = found
-                && self.core.swap_slot(at, probe.word, tentative)
-            {
-                self.count_out(&probe);
-                self.count(if self.is_dead(&probe) { Event::Expired } else { Event::EvictedByFullBucket });
-                return Some(at);
-            }
-            return None;
+            return match self.examine_slot(at, None) {
+                Found::Yes(probe) if self.core.swap_slot(at, probe.word, tentative) => {
+                    self.count_out(&probe);
+                    self.count(if self.is_dead(&probe) { Event::Expired } else { Event::EvictedByFullBucket });
+                    Some(at)
+                }
+                // If the word still stands, then there is no entry where it points, and it is empty for every purpose: it
+                // would be the coldest for ever.
+                Found::No if self.core.swap_slot(at, word, tentative) => Some(at),
+                _ => None,
+            };
         }
         // Nothing but tentative words: one of them gives way, any one.
         let at = slots.clone().nth(first % SLOTS).unwrap_or(at);

@@ -3,8 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::{Core, Memory, Word};
+use super::super::{Core, Memory, Place, SlotWord, Word};
 use super::{Bench, Dice, Hand, core, geometry, hash};
+use crate::layout::SLOTS;
 use crate::memory::HeapMemory;
 
 /// Writes noise over some words: any bits, or bits that nearly make sense.
@@ -71,4 +72,23 @@ fn noise_is_survived_with_a_bound_on_the_entries() {
 #[test]
 fn noise_is_survived_with_exact_order_of_use() {
     run(5);
+}
+
+/// A word whose segment has that very generation, and that points at what is no entry, is the coldest of a full bucket:
+/// it gives way like any other.
+#[test]
+fn a_bucket_full_of_words_that_point_at_no_entry_takes_new_ones() {
+    let core = core(geometry(0));
+    let world = Bench::default();
+    let hand = Hand::new(&core, &world, 0);
+    let place = Place { segment: 1, unit: 0 };
+    core.memory.word(core.layout.unit_at(place.segment, place.unit)).store(u64::MAX, Ordering::Relaxed);
+    let word = SlotWord::live(place, core.generation(place.segment), 0xfff, 0);
+    for at in (0..core.layout.buckets).flat_map(|bucket| (0..SLOTS).map(move |slot| (bucket, slot))) {
+        core.memory.word(core.layout.slot_at(at.0, at.1)).store(word.bits(), Ordering::Relaxed);
+    }
+    for key in 0..100u64 {
+        hand.set(&key.to_le_bytes(), b"value", None);
+        assert_eq!(hand.get(&key.to_le_bytes()).as_deref(), Some(&b"value"[..]));
+    }
 }
