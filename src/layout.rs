@@ -24,6 +24,8 @@ pub const PINS: usize = if cfg!(shmemo_model) { 2 } else { 8 };
 pub const COUNTERS: usize = 16;
 /// Files with at most this many entries have a use stamp beside each slot and evict in exact order of use.
 pub const MAX_EXACT_LRU: u64 = 64;
+/// The largest bound on the number of entries: the count has so many bits.
+pub const MAX_ENTRIES: u64 = 0xffff_ffff;
 /// The most processes that one file can have a line for.
 pub const MAX_PROCESSES: u32 = 65_535;
 /// The size of an entry that the index is laid out for unless the builder says otherwise, in bytes.
@@ -266,6 +268,9 @@ impl Geometry {
         if !within(self.buckets, 1, self.capacity / 8) || !within(self.ghost_sets, 1, self.capacity / 8) {
             return Err("the size of the index is out of range");
         }
+        if !within(self.max_entries, 0, MAX_ENTRIES) {
+            return Err("the bound on the entries is out of range");
+        }
         if !within(self.max_value_len, 1, MAX_CAPACITY) || longest_entry(self.max_value_len as usize) as u64 > self.segment_bytes
         {
             return Err("the longest entry does not fit a segment");
@@ -303,7 +308,7 @@ fn plan_entry_size(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError
 fn plan_max_entries(asked: Option<u64>) -> Result<u64, OpenError> {
     match asked {
         None => Ok(0),
-        Some(count @ 1..=0xffff_ffff) => Ok(count),
+        Some(count @ 1..=MAX_ENTRIES) => Ok(count),
         Some(count) => Err(invalid("max_entries", count, "1 to 4294967295; leave it out for no bound".into())),
     }
 }

@@ -46,7 +46,7 @@ fn capacity_has_bounds() {
 fn rotten_numbers_are_refused() {
     let good = plan(64 << 20);
     assert!(good.layout().is_ok());
-    let spoilers: [fn(&mut Geometry); 9] = [
+    let spoilers: [fn(&mut Geometry); 10] = [
         |g| g.segments = 257,
         |g| g.segments = 0,
         |g| g.segment_bytes = u64::MAX,
@@ -55,6 +55,7 @@ fn rotten_numbers_are_refused() {
         |g| g.ghost_sets = 0,
         |g| g.lines = 1 << 40,
         |g| g.max_value_len = 1 << 39,
+        |g| g.max_entries = 1 << 32,
         |g| g.capacity /= 2,
     ];
     for spoil in spoilers {
