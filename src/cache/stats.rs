@@ -72,8 +72,9 @@ pub struct Stats {
 impl Stats {
     /// Hits in all gets, 0 if there were none.
     pub fn hit_ratio(&self) -> f64 {
-        let gets = self.hits + self.misses;
-        if gets == 0 { 0.0 } else { self.hits as f64 / gets as f64 }
+        // Counts of a rotten file may be any.
+        let gets = self.hits as f64 + self.misses as f64;
+        if gets == 0.0 { 0.0 } else { self.hits as f64 / gets }
     }
 }
 
