@@ -10,7 +10,7 @@ SHELL := /bin/bash
 
 COUNT := scripts/count-tests.sh
 # The steps of `make test`: what fails soonest comes first.
-STEPS := lint unit demo-smoke model miri fuzz-short
+STEPS := lint unit fault demo-smoke model miri fuzz-short
 
 # Seconds that each fuzz target gets in `fuzz-short` and in `soak`.
 FUZZ_SECONDS ?= 30
@@ -20,7 +20,9 @@ SOAK_ROUNDS ?= 10
 # More options of the demo, say DEMO="--workers 8".
 DEMO ?=
 
-.PHONY: help demo demo-smoke test lint unit model miri fuzz-short soak bench clean
+FAULT := RUSTFLAGS="--cfg shmemo_fault" $(COUNT) fault cargo test --package fault-tests --release --target-dir target/fault
+
+.PHONY: help demo demo-smoke test lint unit fault model miri fuzz-short soak bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +33,7 @@ demo: ## the main job: a real model in several processes, without, with private 
 demo-smoke: ## the main job on a few lines
 	cargo run --release --package shmemo-demo -- --lines 3000
 
-test: ## everything that must pass: lint, unit, demo-smoke, model, miri, fuzz-short
+test: ## everything that must pass: lint, unit, fault, demo-smoke, model, miri, fuzz-short
 	@mkdir -p target/ci && : >target/ci/steps
 	@for step in $(STEPS); do \
 	    echo "=== $$step"; begin=$$SECONDS; result=ok; \
@@ -44,10 +46,15 @@ lint: ## formatting, clippy and the documentation, warnings denied
 	scripts/tools.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTFLAGS="--cfg shmemo_fault -D warnings" cargo clippy --package fault-tests --all-targets --target-dir target/fault
+	RUSTFLAGS="--cfg shmemo_model -D warnings" cargo clippy --package loom-tests --all-targets --target-dir target/model
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 
 unit: ## unit tests, tests with real processes, and the examples in the documentation
 	$(COUNT) unit cargo test --workspace
+
+fault: ## processes that die or stop at every step of every operation
+	$(FAULT)
 
 model: ## the protocols under the model checker, and the mutants that it must catch
 	RUSTFLAGS="--cfg shmemo_model" $(COUNT) model cargo test --package loom-tests --release --target-dir target/model
@@ -60,11 +67,12 @@ miri: ## the core on heap memory under Miri
 fuzz-short: ## each fuzz target for FUZZ_SECONDS (30)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-soak: ## the long forms: ignored tests too, SOAK_ROUNDS (10) times, and fuzzing for SOAK_FUZZ_SECONDS (900) each
+soak: ## the long forms: tests of deaths and traffic at length, SOAK_ROUNDS (10) times, and fuzzing for SOAK_FUZZ_SECONDS (900) each
 	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do \
 	    echo "=== soak: round $$round of $(SOAK_ROUNDS)"; \
-	    $(COUNT) soak cargo test --release --package shmemo --lib --tests -- --include-ignored; \
+	    SHMEMO_LONG=1 $(COUNT) soak cargo test --release --package shmemo --lib --tests; \
 	done
+	SHMEMO_LONG=1 $(FAULT)
 	$(MAKE) --no-print-directory model
 	scripts/fuzz.sh $(SOAK_FUZZ_SECONDS)
 

@@ -179,6 +179,9 @@ impl<M: Memory> Op<'_, M> {
     /// Opens a free segment. Says by a word in the header that free ones are short, so that the next sets sweep.
     fn claim_free(&self, log: Log, owner: Owner, purpose: Purpose) -> Option<Claim> {
         let core = self.core;
+        if purpose == Purpose::Store {
+            self.ask_after_a_holder();
+        }
         let kept_back = if purpose == Purpose::Move { 0 } else { core.reserve() };
         let free: usize = core.count_free();
         if free <= core.reserve() + 1 {

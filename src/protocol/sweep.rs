@@ -255,7 +255,7 @@ impl<M: Memory> Op<'_, M> {
         Step::Freed
     }
 
-    /// No word points into the segment, and nobody pins it. Generation, then tail and hand, then FREE (R10).
+    /// No word points into the segment, and nobody pins it. Generation, then hand and tail, then FREE (R10).
     fn free(&self, walk: &Walk, held: StateWord) {
         let core = self.core;
         if wanted(Mutant::FreeBeforeGeneration) {
@@ -264,8 +264,9 @@ impl<M: Memory> Op<'_, M> {
         // Release: pairs with the acquire of readers. Whoever sees the new generation sees the slots emptied or moved.
         let order = weaken(Mutant::RelaxedClaim, Ordering::Release);
         core.memory.word(core.layout.generation_at(walk.segment)).store(walk.generation.wrapping_add(1), order);
-        for field in [segment::TAIL, segment::HAND] {
-            core.memory.word(core.layout.segment_at(walk.segment, field)).store(0, Ordering::Relaxed);
+        // The hand first, and released, so that after a death in between it is not past the tail.
+        for field in [segment::HAND, segment::TAIL] {
+            core.memory.word(core.layout.segment_at(walk.segment, field)).store(0, Ordering::Release);
         }
         if core.swap_state(walk.segment, held, StateWord::FREE) {
             self.count(Event::SegmentFreed);

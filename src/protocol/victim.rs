@@ -172,6 +172,17 @@ impl<M: Memory> Op<'_, M> {
         self.owner != Some(owner) && self.world.reclaim(owner)
     }
 
+    /// Asks whether one of those who hold segments is alive, another one each time: what a dead process held comes back
+    /// although nobody is in want of it. The caller holds nothing.
+    pub(super) fn ask_after_a_holder(&self) {
+        let segments = self.core.layout.segments;
+        let turn = self.core.load(header::BIRTHS, Ordering::Relaxed) as usize;
+        let holder = (0..segments).find_map(|i| self.core.state(turn.wrapping_add(i) % segments).owner());
+        if let Some(owner) = holder {
+            self.reclaim(owner);
+        }
+    }
+
     /// Sweeps until a segment is free for the caller. `false`: there is none to be had.
     pub(super) fn make_room(&self, effort: &mut u32) -> bool {
         while *effort < STEPS {

@@ -1,0 +1,77 @@
+//! A process stops at every step of every operation. The others go on; when its segment, its slot and its key have been used for
+//! something else, it goes on too, and harms nothing.
+#![cfg(shmemo_fault)]
+
+use fault_tests::common::{Scratch, lengths};
+use fault_tests::fixture::{ADDED, COUNTER, Fixture, LAPS, NEW, TARGET};
+use fault_tests::harness::{alone, attach, count_steps, go_on, stop_at};
+use fault_tests::scenario::{LONG_RUNS, SINGLE, Scenario};
+
+/// What stands there after the stopped process has gone on: its own new value, or what the others did meanwhile. What they
+/// replaced or removed does not come back.
+fn check_after(fixture: &Fixture) {
+    let value = fixture.cache.get(TARGET);
+    let is_known = value.as_deref().is_none_or(|value| value == NEW || value == ADDED);
+    assert!(is_known, "a value came back: {value:?}");
+    assert!(fixture.cache.increment(COUNTER, 1, 0, None).is_ok_and(|count| (1..=14).contains(&count)));
+    fixture.cache.verify().expect("no corruption");
+}
+
+fn stop_at_steps(scenario: &Scenario, scratch: &Scratch, steps: impl Iterator<Item = u64>) -> u64 {
+    let path = scratch.path("cache");
+    let mut stops = 0;
+    for step in steps {
+        let fixture = Fixture::new(scenario.kind, &path);
+        let stopped = stop_at(step, || attach(&fixture.cache), || (scenario.act)(&fixture.cache));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let Some(stopped) = stopped else { return false };
+            fixture.check_at_once(scenario.name.starts_with("clear"));
+            fixture.others_go_on();
+            // In every second file the key is still there when the other one goes on.
+            if step % 2 == 0 {
+                fixture.laps(LAPS);
+            }
+            go_on(stopped);
+            check_after(&fixture);
+            fixture.others_go_on();
+            fixture.recovers();
+            true
+        }));
+        std::fs::remove_file(&path).expect("the file");
+        match outcome {
+            Ok(true) => stops += 1,
+            Ok(false) => break,
+            Err(panic) => {
+                eprintln!("{}: a stop at step {step}", scenario.name);
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    stops
+}
+
+#[test]
+fn at_every_step_of_every_operation() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    for scenario in SINGLE {
+        let steps = count_steps(scenario, &scratch.path("count")).len() as u64;
+        let stops = stop_at_steps(scenario, &scratch, 0..steps + 20);
+        println!("{}: {steps} steps, {stops} stops", scenario.name);
+        assert!(stops + 3 + steps / 10 >= steps, "{}: {stops} stops for {steps} steps", scenario.name);
+    }
+}
+
+#[test]
+fn at_the_steps_of_sweeps() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    for (number, scenario) in LONG_RUNS.iter().enumerate() {
+        let steps = count_steps(scenario, &scratch.path("count")).len();
+        let every = (steps / lengths(40, 1000)).max(1);
+        let chosen = (number as u64 % every as u64..steps as u64).step_by(every);
+        let stops = stop_at_steps(scenario, &scratch, chosen);
+        println!("{}: {steps} steps, {stops} stops", scenario.name);
+        assert!(stops > 0, "{} has no step", scenario.name);
+    }
+}
