@@ -1,7 +1,13 @@
 //! How inputs stand for operations and edits: each is a byte that says which, then its numbers, little-endian. So a
 //! mutation of one byte changes one thing, and seeds can be written down. What a short input lacks is zero.
 
+use std::fmt::Debug;
+use std::sync::LazyLock;
+
 use arbitrary::{Result, Unstructured};
+
+/// Whether inputs are to be shown.
+static SHOW: LazyLock<bool> = LazyLock::new(|| std::env::var_os("FUZZ_SHOW").is_some());
 
 /// What can be read from an input, and written as one.
 pub trait Coded: Sized {
@@ -27,11 +33,14 @@ macro_rules! numbers {
 numbers!(u8, u16, u32, u64, i8);
 
 /// Takes as many as the input has, up to `most`.
-pub fn take_all<T: Coded>(input: &mut Unstructured<'_>, most: usize) -> Vec<T> {
+pub fn take_all<T: Coded + Debug>(input: &mut Unstructured<'_>, most: usize) -> Vec<T> {
     let mut all = Vec::new();
     while !input.is_empty() && all.len() < most {
         let Ok(one) = T::take(input) else { break };
         all.push(one);
+    }
+    if *SHOW {
+        all.iter().for_each(|one| eprintln!("{one:?}"));
     }
     all
 }

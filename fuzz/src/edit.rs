@@ -168,13 +168,12 @@ impl Change {
             }
             Self::State { phase, line, incarnation } => {
                 let owner = Owner { line: line.into(), incarnation: u64::from(incarnation) + 1 };
-                let claimed = StateWord::FREE.transition_to_claimed(if phase & 8 == 0 { Log::Newcomers } else { Log::Main }, owner);
+                let claimed =
+                    StateWord::FREE.transition_to_claimed(if phase & 8 == 0 { Log::Newcomers } else { Log::Main }, owner);
                 let is_owned = matches!(phase & 7, 1 | 4);
                 (if is_owned { claimed.bits() & !15 } else { 0 }) | u64::from(phase & 15)
             }
-            Self::Entry { key_len, value_len, flags } => {
-                u64::from(key_len) | u64::from(value_len) << 17 | u64::from(flags) << 54
-            }
+            Self::Entry { key_len, value_len, flags } => u64::from(key_len) | u64::from(value_len) << 17 | u64::from(flags) << 54,
             Self::Pin { segment, generation: more } => {
                 generation(segment).wrapping_add_signed(more.into()) << 20 | (u64::from(segment) + 1)
             }
