@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use common::forked::Forked;
+use common::group::Group;
 use common::refusal::{made, refused, small};
 use common::worker::{Args, Worker, serve};
 use common::{Scratch, mounts};
@@ -181,31 +182,8 @@ fn size_limit(args: &Args) {
     assert!(!Path::new(args.text(0)).exists());
 }
 
-/// A control group of this test's own, removed in the end.
-struct Group(PathBuf);
-
-impl Group {
-    /// Where this machine lets one be made.
-    fn new(limit: u64) -> Option<Self> {
-        let name = format!("shmemo-test-{}", std::process::id());
-        for (root, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
-            let group = Self(Path::new(root).join(&name));
-            if std::fs::create_dir(&group.0).is_ok() && std::fs::write(group.0.join(file), limit.to_string()).is_ok() {
-                return Some(group);
-            }
-        }
-        None
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 fn memory_limit(args: &Args) {
-    std::fs::write(Path::new(args.text(0)).join("cgroup.procs"), "0").expect("joined the group");
+    Group::join(args.text(0));
     for result in [Cache::builder().capacity(64 << 20).open(args.text(1)), Cache::builder().capacity(64 << 20).anonymous()] {
         let error = result.expect_err("more than the group may use");
         assert_error!(error, OpenError::MemoryLimit { needed: 0x400_0000, limit: 0x200_0000, .. });
@@ -222,7 +200,7 @@ fn a_memory_limit_is_an_error_and_no_kill() {
     let scratch = Scratch::new();
     let path = scratch.path("cache");
     if let Some(group) = Group::new(32 << 20) {
-        let worker = Worker::spawn("memory limit", &[group.0.to_str().expect("UTF-8"), path.to_str().expect("UTF-8")]);
+        let worker = Worker::spawn("memory limit", &[group.dir(), path.to_str().expect("UTF-8")]);
         worker.success();
     }
     assert!(!path.exists());

@@ -200,7 +200,7 @@ fn assemble(
     let core = Core { memory, layout };
     let path: Option<PathBuf> = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
     let lanes = Arc::new(Lanes::new());
-    let seat = Seat::new(opened, layout, lanes.clone()).map_err(io_error("set up the identity of this process"))?;
+    let seat = Seat::new(opened, path.clone(), layout, lanes.clone()).map_err(io_error("set up the identity of this process"))?;
     // Should the registry be full, the first write tries again and says so.
     let _ = seat.attach(&core);
     Ok(Cache {

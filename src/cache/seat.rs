@@ -9,8 +9,9 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -49,7 +50,10 @@ const NO_FD: RawFd = -1;
 
 /// See the module's page.
 pub(super) struct Seat {
-    file: File,
+    /// The descriptor that the file is mapped by. Closed only if its number is still that of our file.
+    file: ManuallyDrop<File>,
+    /// Where the file was opened, if it has a name.
+    path: Option<PathBuf>,
     device: u64,
     inode: u64,
     layout: Layout,
@@ -86,11 +90,12 @@ fn encode(owner: Owner) -> u64 {
 }
 
 impl Seat {
-    pub fn new(opened: file::OpenedFile, layout: Layout, lanes: Arc<Lanes>) -> io::Result<Arc<Self>> {
+    pub fn new(opened: file::OpenedFile, path: Option<PathBuf>, layout: Layout, lanes: Arc<Lanes>) -> io::Result<Arc<Self>> {
         let seat = Arc::new(Self {
             device: opened.device,
             inode: opened.inode,
-            file: opened.file,
+            file: ManuallyDrop::new(opened.file),
+            path,
             layout,
             lanes,
             page: WipedPage::new()?,
@@ -173,7 +178,16 @@ impl Seat {
             // SAFETY: the handler opened it for this process alone, and the swap took it from its only place.
             return Ok(unsafe { OwnedFd::from_raw_fd(prepared) });
         }
-        file::reopen(&self.file).map(OwnedFd::from)
+        self.reopen().map(OwnedFd::from)
+    }
+
+    /// Opens the file once more: by the descriptor, or by the path if something closed that by force.
+    fn reopen(&self) -> io::Result<File> {
+        if fork::same_file(self.file.as_raw_fd(), self.device, self.inode) {
+            return file::reopen(&self.file);
+        }
+        let path = self.path.as_deref().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        file::open_again(path, self.device, self.inode)
     }
 
     fn line_byte(&self, line: usize) -> u64 {
@@ -282,10 +296,19 @@ impl Seat {
     }
 }
 
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if fork::same_file(self.file.as_raw_fd(), self.device, self.inode) {
+            // SAFETY: the last use of this field; the number is open, on the file that it was opened for.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
+    }
+}
+
 impl ForkHandler for Seat {
     fn prepare(&self) {
         // Should this fail, the child opens the file itself, if it still can.
-        let fd = file::reopen(&self.file).map_or(NO_FD, IntoRawFd::into_raw_fd);
+        let fd = self.reopen().map_or(NO_FD, IntoRawFd::into_raw_fd);
         self.child_fd.store(fd, Ordering::Release);
     }
 

@@ -91,6 +91,16 @@ pub(crate) fn reopen(file: &File) -> io::Result<File> {
     Ok(again)
 }
 
+/// Opens the same file once more by a path, if that still names it.
+pub(crate) fn open_again(path: &Path, device: u64, inode: u64) -> io::Result<File> {
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let again = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    if !is(&again.metadata()?, device, inode) {
+        return Err(io::Error::other("the path names another file by now"));
+    }
+    Ok(again)
+}
+
 /// The names that `/proc` gives to an open descriptor. The second fails once the first thread of the process has ended, the
 /// first on a `/proc` that does not know threads.
 pub(super) fn descriptor_links(file: &File) -> [PathBuf; 2] {

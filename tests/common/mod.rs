@@ -4,6 +4,7 @@
 
 pub mod board;
 pub mod forked;
+pub mod group;
 pub mod load;
 pub mod mounts;
 pub mod refusal;

@@ -36,3 +36,11 @@ pub fn overlay(at: &Path, parts: &Path) -> bool {
     let options = format!("lowerdir={},upperdir={},workdir={}", part("lower"), part("upper"), part("work"));
     unshare() && mount("overlay", at, &options)
 }
+
+/// From now on nothing can be written on what is mounted there. False: it is not allowed, or nothing of this process's own is mounted there.
+pub fn make_read_only(at: &Path) -> bool {
+    let at = CString::new(at.as_os_str().as_bytes()).expect("no zero");
+    let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
+    // SAFETY: all pointers are to strings that end with a zero and live across the call, or null where that is allowed.
+    unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), std::ptr::null(), flags, std::ptr::null()) == 0 }
+}

@@ -1,0 +1,358 @@
+//! Who is alive is never guessed: numbers of processes that are used again, namespaces, descriptors closed by force, rights given up,
+//! and deaths of all kinds.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use common::board::Board;
+use common::forked::Forked;
+use common::group::Group;
+use common::worker::{Args, Worker, serve};
+use common::{Scratch, lengths, wait_until};
+use shmemo::Cache;
+
+/// The registry (`docs/design.md`, section 2): where it begins, bytes of a line, and the number of the process in a line.
+const REGISTRY: u64 = 4096;
+const LINE: u64 = 256;
+const PID: u64 = 8;
+
+#[test]
+fn worker_entry() {
+    serve(&[
+        ("threads", threads),
+        ("exec", exec),
+        ("hungry", hungry),
+        ("closed by force", closed_by_force),
+        ("two handles", two_handles),
+    ]);
+}
+
+fn small(path: &Path) -> Cache {
+    Cache::builder().capacity(2 << 20).open(path).expect("the cache")
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// Stores until somebody ends it.
+fn write_for_ever(cache: &Cache, board: &Board, place: usize) {
+    for number in 0u64.. {
+        cache.set((number % 3000).to_le_bytes(), [number as u8; 500]).expect("set");
+        board.add(place, 1);
+    }
+}
+
+/// Everything can be used, and nobody dead holds a part of it.
+fn check_all_is_usable(cache: &Cache) {
+    let before = cache.stats().dropped;
+    for number in 0..8000u64 {
+        cache.set(number.to_le_bytes(), [number as u8; 500]).expect("set");
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.segments_held, stats.dropped), (0, before));
+    assert_eq!(cache.verify().expect("no corruption").count_drift, 0);
+}
+
+/// Writers are killed; before anybody looks, the kernel gives their numbers to others.
+#[test]
+fn numbers_of_the_dead_are_used_again() {
+    let scratch = Scratch::new();
+    let (path, board) = (scratch.path("cache"), Board::create(&scratch.path("board")));
+    let cache = small(&path);
+    cache.set("k", "v").expect("set");
+    let file = File::options().read(true).write(true).open(&path).expect("the file");
+    for _ in 0..lengths(40, 1000) {
+        let before = board.get(0);
+        let child = Forked::spawn(|| write_for_ever(&cache, &board, 0));
+        wait_until("the child", || board.get(0) > before + 50);
+        let pid = child.pid();
+        child.kill();
+        // In every line that says so, the dead one's number is now that of this process, which runs.
+        let mut word = [0; 8];
+        for line in 0..cache.stats().max_processes {
+            let at = REGISTRY + line * LINE + PID;
+            file.read_exact_at(&mut word, at).expect("a read");
+            if u64::from_le_bytes(word) == pid as u64 {
+                file.write_all_at(&u64::from(std::process::id()).to_le_bytes(), at).expect("a write");
+            }
+        }
+    }
+    check_all_is_usable(&cache);
+    drop(small(&path));
+    assert_eq!(cache.stats().processes, 1, "the lines of the dead are free");
+}
+
+/// A process in a PID namespace of its own is number 1 there, and another one is that too.
+#[test]
+fn namespaces_of_processes() {
+    let scratch = Scratch::new();
+    let (path, board) = (scratch.path("cache"), Board::create(&scratch.path("board")));
+    let cache = small(&path);
+    cache.set("k", "from outside").expect("set");
+    let inside = |place: usize| {
+        Forked::spawn(|| {
+            // SAFETY: the call takes plain numbers.
+            if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+                println!("not in a namespace: {}", std::io::Error::last_os_error());
+            }
+            Forked::spawn(|| {
+                let cache = small(&path);
+                assert_eq!(cache.get("k").as_deref(), Some(&b"from outside"[..]));
+                write_for_ever(&cache, &board, place);
+            })
+            .success();
+        })
+    };
+    let both = [inside(0), inside(1)];
+    wait_until("both", || board.get(0) > 100 && board.get(1) > 100);
+    for number in 0..8000u64 {
+        cache.set(number.to_le_bytes(), [1; 500]).expect("set");
+    }
+    let lines = cache.stats().processes;
+    assert_eq!(lines, 3, "nobody took another for dead");
+    let then = [board.get(0), board.get(1)];
+    wait_until("both to go on", || board.get(0) > then[0] && board.get(1) > then[1]);
+    // The first process of a namespace takes all others with it.
+    for (place, outer) in both.into_iter().enumerate() {
+        kill_children_of(outer.pid());
+        outer.kill();
+        let then = board.get(place);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(board.get(place), then, "it is gone");
+    }
+    check_all_is_usable(&cache);
+}
+
+fn kill_children_of(pid: i32) {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("the children");
+    for child in children.split_whitespace().map(|child| child.parse::<i32>().expect("a number")) {
+        // SAFETY: a child of a child that has not been waited for; its number is still its own.
+        unsafe { libc::kill(child, libc::SIGKILL) };
+    }
+}
+
+/// What daemons do: every descriptor is closed, and the numbers go to other files.
+fn closed_by_force(args: &Args) {
+    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
+    cache.set("before", "1").expect("set");
+    // SAFETY: nothing else of this process uses a descriptor beyond the first three.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) }, 0);
+    let mut others: Vec<File> = (0..40)
+        .map(|number| {
+            File::options().read(true).write(true).create_new(true).open(format!("{}-{number}", args.text(1))).expect("a file")
+        })
+        .collect();
+    cache.set("after", "2").expect("writes go on, or say why not");
+    // A child, which has to take a line of its own by that descriptor.
+    Forked::spawn(|| cache.set("from a child", "3").expect("a child writes")).success();
+    assert!(cache.contains("from a child"));
+    board.set(0, 1);
+    wait_until("the others", || board.get(1) == 1);
+    (0..3000u32).for_each(|i| cache.set(i.to_le_bytes(), [3; 500]).expect("set"));
+    assert!(cache.get(2999u32.to_le_bytes()).is_some());
+    drop(cache);
+    for file in &mut others {
+        file.write_all(b"still open").expect("the file of that number is not closed by the cache");
+        assert_eq!(file.metadata().expect("an open file").len(), 10);
+    }
+}
+
+#[test]
+fn descriptors_closed_by_force() {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, board) = (small(&path), Board::create(&board_path));
+    let worker = Worker::spawn("closed by force", &[&text(&path), &text(&board_path)]);
+    wait_until("the worker", || board.get(0) == 1);
+    // Its lock is gone, but it runs. Nobody takes its line.
+    let more: Vec<Cache> = (0..10).map(|_| small(&path)).collect();
+    more.iter().for_each(|cache| cache.set("k", "v").expect("set"));
+    assert_eq!(cache.stats().processes, 12);
+    (0..8000u64).for_each(|number| cache.set(number.to_le_bytes(), [1; 500]).expect("set"));
+    board.set(1, 1);
+    worker.success();
+    drop(more);
+    check_all_is_usable(&cache);
+}
+
+/// A forked child without any rights, in a directory without `/proc`, writes.
+#[test]
+fn without_rights_and_without_proc() {
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let cache = small(&path);
+    let empty = scratch.path("empty");
+    std::fs::create_dir(&empty).expect("a directory");
+    for _ in 0..3 {
+        Forked::spawn(|| {
+            if std::os::unix::fs::chroot(&empty).is_ok() {
+                std::env::set_current_dir("/").expect("the new root");
+                // SAFETY: the calls take plain numbers.
+                assert!(unsafe { libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 });
+                assert!(!Path::new("/proc/self").exists());
+            }
+            cache.set("from the child", "v").expect("set");
+            (0..3000u32).for_each(|i| cache.set(i.to_le_bytes(), [2; 500]).expect("set"));
+        })
+        .success();
+    }
+    Forked::spawn(|| {
+        let _ = std::os::unix::fs::chroot(&empty);
+        cache.set("from the child", "v").expect("set");
+        std::process::abort();
+    })
+    .wait();
+    assert!(cache.contains("from the child") || cache.len() > 1000);
+    check_all_is_usable(&cache);
+}
+
+/// Two handles of one file in one process are two processes to each other.
+fn two_handles(args: &Args) {
+    let path: &Path = args.text(0).as_ref();
+    let (first, second) = (small(path), small(path));
+    std::thread::scope(|scope| {
+        for (number, cache) in [&first, &second, &first, &second].into_iter().enumerate() {
+            scope.spawn(move || {
+                for i in 0..5000u64 {
+                    cache.set((i % 700).to_le_bytes(), [number as u8; 400]).expect("set");
+                    cache.increment("sum", 1, 0, None).expect("a sum");
+                    cache.remove((i % 900).to_le_bytes());
+                }
+            });
+        }
+    });
+    assert_eq!(first.stats().processes, second.stats().processes);
+    drop(first);
+    (0..3000u64).for_each(|i| second.set(i.to_le_bytes(), [9; 400]).expect("set"));
+    let third = small(path);
+    drop(second);
+    third.set("k", "v").expect("set");
+    assert!(third.contains("k"));
+}
+
+#[test]
+fn two_handles_in_one_process() {
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let cache = small(&path);
+    let workers: Vec<Worker> = (0..2).map(|_| Worker::spawn("two handles", &[&text(&path)])).collect();
+    workers.into_iter().for_each(Worker::success);
+    check_all_is_usable(&cache);
+    assert_eq!(cache.stats().processes, 1);
+}
+
+/// `exec` ends all other threads wherever they are.
+fn exec(args: &Args) {
+    use std::os::unix::process::CommandExt;
+    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
+    let (cache, board): (&'static Cache, &'static Board) = (Box::leak(Box::new(cache)), Box::leak(Box::new(board)));
+    for place in 0..3 {
+        std::thread::spawn(move || write_for_ever(cache, board, place));
+    }
+    let before = board.get(0);
+    wait_until("a thread", || board.get(0) > before + 100);
+    panic!("{}", std::process::Command::new("/bin/true").exec());
+}
+
+#[test]
+fn exec_while_other_threads_write() {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, _board) = (small(&path), Board::create(&board_path));
+    for _ in 0..lengths(20, 500) {
+        Worker::spawn("exec", &[&text(&path), &text(&board_path)]).success();
+    }
+    check_all_is_usable(&cache);
+    drop(small(&path));
+    assert_eq!(cache.stats().processes, 1);
+}
+
+fn threads(args: &Args) {
+    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
+    std::thread::scope(|scope| {
+        for place in 0..1000 {
+            let (cache, board) = (cache.clone(), &board);
+            let thread = std::thread::Builder::new().stack_size(64 << 10);
+            thread.spawn_scoped(scope, move || write_for_ever(&cache, board, place)).expect("a thread");
+        }
+    });
+}
+
+#[test]
+fn a_thousand_threads_are_killed_at_once() {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, board) = (small(&path), Board::create(&board_path));
+    for _ in 0..lengths(1, 50) {
+        (0..1000).for_each(|place| board.set(place, 0));
+        let worker = Worker::spawn("threads", &[&text(&path), &text(&board_path)]);
+        wait_until("a thousand threads", || (0..1000).all(|place| board.get(place) > 0));
+        worker.kill();
+        check_all_is_usable(&cache);
+    }
+}
+
+/// Eats memory while it writes, in a group that has little.
+fn hungry(args: &Args) {
+    Group::join(args.text(2));
+    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
+    let mut eaten = Vec::new();
+    for number in 0u64.. {
+        cache.set((number % 3000).to_le_bytes(), [number as u8; 500]).expect("set");
+        board.add(0, 1);
+        if number % 16 == 0 {
+            eaten.push(vec![number as u8; 256 << 10]);
+        }
+    }
+}
+
+#[test]
+fn the_kernel_kills_for_want_of_memory() {
+    use std::os::unix::process::ExitStatusExt;
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, board) = (small(&path), Board::create(&board_path));
+    let Some(group) = Group::new(48 << 20) else {
+        // The machine does not let groups be made: then an ordinary kill has to do.
+        let child = Forked::spawn(|| write_for_ever(&cache, &board, 0));
+        wait_until("the child", || board.get(0) > 100);
+        child.kill();
+        return check_all_is_usable(&cache);
+    };
+    for _ in 0..lengths(3, 100) {
+        let status = Worker::spawn("hungry", &[&text(&path), &text(&board_path), group.dir()]).wait();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+        check_all_is_usable(&cache);
+    }
+}
+
+/// The mapping is left out of core dumps.
+#[test]
+fn core_dumps_leave_it_out() {
+    let scratch = Scratch::new();
+    let path = scratch.path("a file of this name");
+    let _cache = small(&path);
+    let mut maps = String::new();
+    File::open("/proc/self/smaps").expect("the mappings").read_to_string(&mut maps).expect("text");
+    let mut is_ours = false;
+    let mut flags = Vec::new();
+    for line in maps.lines() {
+        if let Some(rest) = line.strip_prefix("VmFlags:") {
+            if is_ours {
+                flags.push(rest.to_owned());
+            }
+        } else if line.contains('-') && line.contains(" rw-s ") {
+            // A line that begins a mapping; the file had no name when it was mapped.
+            is_ours = line.contains(text(scratch.dir()).as_str());
+        } else if !line.starts_with(char::is_uppercase) {
+            is_ours = false;
+        }
+    }
+    assert!(!flags.is_empty() && flags.iter().all(|flags| flags.split_whitespace().any(|flag| flag == "dd")), "{flags:?}");
+}
