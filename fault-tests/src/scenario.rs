@@ -36,6 +36,10 @@ fn many(cache: &Cache, count: u64, len: usize) {
     }
 }
 
+fn long_again(cache: &Cache) {
+    (0..200).for_each(|_| cache.set("long", LONG).expect("set"));
+}
+
 /// Keys that were evicted not long ago.
 fn again(cache: &Cache) {
     for number in 0..2500 {
@@ -131,6 +135,7 @@ pub const LONG_RUNS: &[Scenario] = &[
     scenario("sets of what is long and used, full", Kind::Long, long, Then::Any),
     scenario("sets, bounded", Kind::Bounded, |cache| many(cache, 30, 400), Then::Any),
     scenario("sets, exact LRU", Kind::Exact, |cache| many(cache, 30, 400), Then::Any),
+    scenario("overwriting with what is long, exact LRU", Kind::Exact, long_again, Then::Any),
     scenario("overwriting, full", Kind::Full, |cache| (0..60).for_each(|_| set(cache)), Then::Any),
     scenario("overwriting, bounded", Kind::Bounded, |cache| (0..3000).for_each(|_| set(cache)), Then::Any),
 ];
