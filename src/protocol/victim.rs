@@ -28,6 +28,8 @@ struct Survey {
     deadest: Option<(usize, usize)>,
     /// The mostly dead segment that is most worth compacting, and how much it is.
     mostly_dead: Option<(usize, u64)>,
+    /// An OPEN segment half of which is dead bytes, the oldest of these, with its birth.
+    open_and_dead: Option<(usize, u64)>,
     /// The oldest of each log, sealed ones before open ones.
     oldest: [Option<Candidate>; 2],
     /// Segments of each log.
@@ -91,6 +93,10 @@ impl<M: Memory> Core<M> {
                 survey.mostly_dead = Some((segment, score));
             }
         }
+        let is_half_dead = self.tail(segment).saturating_sub(live) * 2 >= self.layout.segment_units;
+        if is_open && is_half_dead && survey.open_and_dead.is_none_or(|(_, oldest)| birth < oldest) {
+            survey.open_and_dead = Some((segment, birth));
+        }
         if survey.oldest[log].is_none_or(|oldest| (is_open, birth) < (oldest.is_open, oldest.birth)) {
             survey.oldest[log] = Some(Candidate { segment, birth, is_open });
         }
@@ -135,8 +141,16 @@ impl<M: Memory> Op<'_, M> {
         if chosen.is_some() {
             return chosen;
         }
-        if self.core.layout.geometry.is_exact_lru() && self.evict_least_recent() {
-            return survey.deadest.map(|(segment, _)| segment);
+        if self.core.layout.geometry.is_exact_lru() {
+            // Entries that are large for a segment leave it OPEN behind them, whatever becomes of them.
+            if let Some((segment, _)) = survey.open_and_dead {
+                let log = self.core.state(segment).log();
+                self.core.swap_state(segment, StateWord::open(log), StateWord::sealed(log));
+                return Some(segment);
+            }
+            if self.evict_least_recent() {
+                return survey.deadest.map(|(segment, _)| segment);
+            }
         }
         let log = self.core.log_to_sweep(self.core.log_sizes(survey.segments));
         // An OPEN segment is the last resort: where the share of newcomers is less than a segment, it would be sealed

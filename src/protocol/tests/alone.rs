@@ -116,6 +116,22 @@ fn and_with_exact_order_of_use() {
     run(geometry(9), 40_000);
 }
 
+/// Entries of some lengths leave no segment full enough to be sealed: what is dead in those is found all the same.
+#[test]
+fn with_exact_order_of_use_only_the_bound_evicts() {
+    for len in [0, 100, 200, 240, 260, 300, 400, 500, 512] {
+        let core = core(geometry(3));
+        let world = Bench::default();
+        let hand = Hand::new(&core, &world, 0);
+        for number in 0..u64::from(rounds(1_000)) {
+            hand.set(&number.to_le_bytes(), &vec![1; len], None);
+            for last in number.saturating_sub(2)..=number {
+                assert!(hand.get(&last.to_le_bytes()).is_some(), "{last} of {number} with {len} bytes");
+            }
+        }
+    }
+}
+
 /// R20: a count of each segment that is never less than nothing, and right after every call.
 #[test]
 fn dead_memory_is_found_without_evicting() {
