@@ -53,6 +53,13 @@ impl<'a, M: Memory> Op<'a, M> {
         (unchanged || wanted(Mutant::NoLookAfterPin)).then_some((pin, now))
     }
 
+    /// Whether all hazard words of this process are taken at this moment: by many of its threads, or the file is rotten,
+    /// and they stay so.
+    pub(super) fn lacks_pins(&self) -> bool {
+        let is_taken = |line, pin| self.core.load(self.core.layout.line_at(line, line::PINS) + pin * 8, Ordering::Relaxed) != 0;
+        self.owner.is_some_and(|owner| (0..PINS).all(|pin| is_taken(usize::from(owner.line), pin)))
+    }
+
     fn take_pin(&self, word: u64) -> Option<Pin<'a, M>> {
         let line = usize::from(self.owner?.line);
         let first = self.hints.lane as usize;

@@ -41,6 +41,8 @@ pub enum Outcome {
 
 /// How often a decision is made anew.
 const ATTEMPTS: u32 = 10_000;
+/// How often, if there is no hazard word to be had. Each time that was waited for already.
+const ATTEMPTS_WITHOUT_PIN: u32 = 100;
 
 impl<M: Memory> Op<'_, M> {
     /// Looks, decides, and acts if nothing has changed meanwhile; else looks again. `decide` gets the entry, if there
@@ -69,6 +71,9 @@ impl<M: Memory> Op<'_, M> {
             };
             if let Some(done) = done {
                 outcome = done;
+                break;
+            }
+            if attempt >= ATTEMPTS_WITHOUT_PIN && self.lacks_pins() {
                 break;
             }
             self.pause_at_random(attempt);

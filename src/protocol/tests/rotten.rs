@@ -3,9 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::{Core, Memory, Place, SlotWord, Word};
+use super::super::{Core, Decision, Key, Memory, Outcome, Place, SlotWord, Word};
 use super::{Bench, Dice, Hand, core, geometry, hash};
-use crate::layout::SLOTS;
+use crate::layout::{PINS, SLOTS, line};
 use crate::memory::HeapMemory;
 
 /// Writes noise over some words: any bits, or bits that nearly make sense.
@@ -32,7 +32,7 @@ fn traffic(hand: &Hand<'_>, dice: &mut Dice, many: u32) {
         match dice.roll(8) {
             0..=2 => drop(hand.set(&key, &vec![1; dice.roll(200) as usize], None)),
             3 => drop(hand.remove(&key)),
-            4 => drop(hand.op().modify(&super::super::Key::new(&key, hash(&key)), |_| super::super::Decision::Remove)),
+            4 => drop(hand.op().modify(&Key::new(&key, hash(&key)), |_| Decision::Remove)),
             _ => drop(hand.get(&key)),
         }
     }
@@ -91,4 +91,19 @@ fn a_bucket_full_of_words_that_point_at_no_entry_takes_new_ones() {
         hand.set(&key.to_le_bytes(), b"value", None);
         assert_eq!(hand.get(&key.to_le_bytes()).as_deref(), Some(&b"value"[..]));
     }
+}
+
+#[test]
+fn without_hazard_words_conditional_operations_change_nothing_and_sets_go_on() {
+    let core = core(geometry(0));
+    let world = Bench::default();
+    let hand = Hand::new(&core, &world, 0);
+    hand.set(b"key", b"old", None);
+    for pin in 0..PINS {
+        core.memory.word(core.layout.line_at(0, line::PINS + pin * 8)).store(1, Ordering::Relaxed);
+    }
+    let outcome = hand.op().modify(&Key::new(b"key", hash(b"key")), |_| Decision::Remove);
+    assert_eq!((outcome, hand.get(b"key").as_deref()), (Outcome::Busy, Some(&b"old"[..])));
+    hand.set(b"key", b"new", None);
+    assert_eq!(hand.get(b"key").as_deref(), Some(&b"new"[..]));
 }
