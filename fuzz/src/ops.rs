@@ -1,7 +1,7 @@
 //! The operations of a cache, as inputs name them, and their use on a file that may hold anything.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shmemo::{Action, Cache, IncrementError, NotAttached, SetError, Version};
 
@@ -45,6 +45,23 @@ coded! {
         Reattach,
         /// Go on with the other of two handles.
         Switch,
+    }
+}
+
+impl Op {
+    fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            Self::Get { .. }
+                | Self::GetMany { .. }
+                | Self::Contains { .. }
+                | Self::TimeToLive { .. }
+                | Self::Iter
+                | Self::Keys
+                | Self::Len
+                | Self::Stats
+                | Self::Verify
+        )
     }
 }
 
@@ -130,11 +147,17 @@ pub fn fill(cache: &Cache) {
     }
 }
 
+/// Writes to a file in which everything seems to be held wait for a while before they give up. When all writes of an
+/// input took so long, those that are left are left out: others are worth more.
+const MOST_TIME: Duration = Duration::from_millis(30);
+
 /// What operations on a file that may hold anything go on with.
 #[derive(Debug, Default)]
 pub struct Course {
     serial: u32,
     versions: Vec<Version>,
+    /// Time that writes took.
+    spent: Duration,
 }
 
 /// An error of a write that there may be whatever the bytes.
@@ -156,9 +179,20 @@ impl Course {
         self.versions.get(usize::from(number).checked_rem(self.versions.len())?).copied()
     }
 
+    /// Uses an operation, unless writes took too long already.
+    pub fn apply(&mut self, cache: &Cache, op: &Op, meanwhile: &mut dyn FnMut()) {
+        if !op.is_write() {
+            self.use_one(cache, op, meanwhile);
+        } else if self.spent < MOST_TIME {
+            let begin = Instant::now();
+            self.use_one(cache, op, meanwhile);
+            self.spent += begin.elapsed();
+        }
+    }
+
     /// Uses one operation. Whatever comes of it is right, but for panics and what no file can make true. `meanwhile` is
     /// called where user code runs in the midst of an operation.
-    pub fn apply(&mut self, cache: &Cache, op: &Op, meanwhile: &mut dyn FnMut()) {
+    fn use_one(&mut self, cache: &Cache, op: &Op, meanwhile: &mut dyn FnMut()) {
         let most = cache.max_value_len();
         match *op {
             Op::Get { key } => {
