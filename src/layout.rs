@@ -256,8 +256,8 @@ impl Geometry {
     /// All offsets, or what is wrong with these numbers: they may come from a rotten header.
     pub fn layout(&self) -> Result<Layout, &'static str> {
         let within = |value: u64, least: u64, most: u64| (least..=most).contains(&value);
-        if !within(self.capacity, 1, MAX_CAPACITY) {
-            return Err("the capacity is out of range");
+        if !within(self.capacity, 1, MAX_CAPACITY) || !self.capacity.is_multiple_of(4096) {
+            return Err("the capacity is out of range, or not of whole pages");
         }
         if !within(self.segments, 1, 256) || !within(self.lines, 1, u64::from(MAX_PROCESSES)) {
             return Err("the number of segments or of registry lines is out of range");

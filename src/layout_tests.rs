@@ -46,7 +46,7 @@ fn capacity_has_bounds() {
 fn rotten_numbers_are_refused() {
     let good = plan(64 << 20);
     assert!(good.layout().is_ok());
-    let spoilers: [fn(&mut Geometry); 10] = [
+    let spoilers: [fn(&mut Geometry); 11] = [
         |g| g.segments = 257,
         |g| g.segments = 0,
         |g| g.segment_bytes = u64::MAX,
@@ -57,6 +57,7 @@ fn rotten_numbers_are_refused() {
         |g| g.max_value_len = 1 << 39,
         |g| g.max_entries = 1 << 32,
         |g| g.capacity /= 2,
+        |g| g.capacity += 1,
     ];
     for spoil in spoilers {
         let mut bad = good;
