@@ -59,6 +59,8 @@ pub mod header {
     pub const COUNT: usize = 0x200;
     /// The share of that number that is in the main log (a hint).
     pub const COUNT_MAIN: usize = 0x208;
+    /// Not zero if a death may have left that number too high, until it is counted anew.
+    pub const RECOUNT: usize = 0x210;
     /// The clock of use stamps.
     pub const USE_CLOCK: usize = 0x280;
     /// The last incarnation given out.
@@ -325,11 +327,12 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
 
 /// Buckets and ghosts: a load of 0.6 with entries of the expected size, or of 0.4 with
 /// `max_entries` of them (0.2 if they are few), since
-/// there a full line would evict before the bound is reached.
+/// there a full line would evict before the bound is reached. Ghosts are three for four entries: they say little after
+/// three quarters of the capacity were evicted (`protocol::ghost`).
 fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: u64) -> (u64, u64) {
     let slots = SLOTS as u64;
     let by_size = (capacity * 5).div_ceil(entry_size * 3).div_ceil(slots);
-    let ghosts = capacity.div_ceil(entry_size);
+    let ghosts = (capacity / 4 * 3).div_ceil(entry_size);
     if max_entries == 0 {
         return (by_size, ghosts);
     }
@@ -362,6 +365,7 @@ pub const FINGERPRINT: u64 = {
         header::BOOT_ID,
         header::COUNT,
         header::COUNT_MAIN,
+        header::RECOUNT,
         header::USE_CLOCK,
         header::INCARNATIONS,
         header::STAMP_BLOCKS,

@@ -21,6 +21,8 @@ pub const COUNT: i64 = 5;
 /// Entries beside the target.
 const OTHERS: u64 = 60;
 const CAPACITY: u64 = 1 << 20;
+/// The bound on the entries of a bounded file.
+const BOUND: u64 = 200;
 /// Length of what fills a file.
 const FILL: usize = 1000;
 /// After a death, so many times the capacity has to be stored until all of it can be used again, and all counts are right.
@@ -53,7 +55,7 @@ impl Kind {
     fn builder(self) -> Builder {
         let builder = Cache::builder().capacity(CAPACITY).max_processes(64);
         match self {
-            Kind::Bounded => builder.max_entries(200),
+            Kind::Bounded => builder.max_entries(BOUND),
             Kind::Exact => builder.max_entries(OTHERS + 3),
             Kind::Crowded => builder.expected_entry_size(4096),
             Kind::Long => builder.max_value_len(CAPACITY as usize / 16),
@@ -200,6 +202,11 @@ impl Fixture {
         let report = cache.verify().expect("no corruption");
         assert_eq!((report.count_drift, report.unfinished), (0, 0), "{report:?}");
         assert_eq!(cache.len(), report.entries);
+        match self.kind {
+            Kind::Exact => assert_eq!(cache.max_entries(), Some(report.entries as u64), "the bound is reached again"),
+            Kind::Bounded => assert!(report.entries as u64 >= BOUND * 97 / 100, "{} of {BOUND} entries", report.entries),
+            _ => {}
+        }
         let share = report.payload_bytes as f64 / CAPACITY as f64;
         if self.kind.is_bound_by_bytes() {
             // Where the last lap ends, up to two segments more or less are being swept.

@@ -29,8 +29,12 @@ impl CountWord {
         self.0 as u32
     }
 
+    fn changes(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
     fn changed_to(self, era: u16, count: u32) -> Self {
-        let changes = ((self.0 >> 32) as u16).wrapping_add(1);
+        let changes = self.changes().wrapping_add(1);
         Self(u64::from(era) << 48 | u64::from(changes) << 32 | u64::from(count))
     }
 
@@ -39,6 +43,9 @@ impl CountWord {
         (self.era().wrapping_sub(era) as i16) > 0
     }
 }
+
+/// The number of entries is doubted once in so many stores at the bound, each of which changes it twice.
+const DOUBT_EVERY: u16 = 32;
 
 /// What came of asking for one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +112,19 @@ impl<M: Memory> Op<'_, M> {
     pub(super) fn return_entry_of(&self, probe: &Probe) {
         if self.is_counted() && !super::wanted(Mutant::CountNotLowered) {
             self.change_count_of(probe.header.era, |count| Some(count.saturating_sub(1)));
+        }
+    }
+
+    /// Now and then, where there are as many entries as there may be: whether they are, or a death left the number too
+    /// high. This operation has marked itself, but has not changed anything yet.
+    pub(super) fn doubt_the_count(&self) {
+        let word = CountWord(self.core.load(header::COUNT, Ordering::Relaxed));
+        if !(word.changes() / 2).is_multiple_of(DOUBT_EVERY) {
+            return;
+        }
+        self.reclaim_counting();
+        if self.core.load(header::RECOUNT, Ordering::Acquire) != 0 {
+            self.core.recount(self.owner);
         }
     }
 
@@ -194,7 +214,12 @@ impl<M: Memory> Core<M> {
             return false;
         }
         let word = self.memory.word(header::COUNT);
-        word.compare_exchange(before.0, before.changed_to(era as u16, count).0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let counted = before.changed_to(era as u16, count);
+        let done = word.compare_exchange(before.0, counted.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if done {
+            self.memory.word(header::RECOUNT).store(0, Ordering::Relaxed);
+        }
+        done
     }
 
     fn is_anybody_counting(&self, me: Option<Owner>) -> bool {

@@ -119,6 +119,7 @@ impl<M: Memory> Op<'_, M> {
             if self.reserve_entry() == Reserve::Granted {
                 return true;
             }
+            self.doubt_the_count();
             if !self.evict_for_count() {
                 // Others hold what could be evicted, or the count is wrong.
                 in_vain += 1;

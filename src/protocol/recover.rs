@@ -81,7 +81,10 @@ impl<M: Memory> Core<M> {
         self.line_word(line, line::COUNTING).store(0, Ordering::Release);
         // Last: a recovery that dies before this is repeated.
         self.line_word(line, line::INCARNATION).store(0, Ordering::Release);
-        self.recount(None);
+        if self.layout.geometry.max_entries > 0 {
+            self.memory.word(header::RECOUNT).store(1, Ordering::Release);
+            self.recount(None);
+        }
         true
     }
 
@@ -130,7 +133,7 @@ impl<M: Memory> Core<M> {
                 store(self.layout.line_at(line, word * 8), 0);
             }
         }
-        for at in [header::COUNT, header::COUNT_MAIN, header::PRESSURE, header::LINES_USED] {
+        for at in [header::COUNT, header::COUNT_MAIN, header::RECOUNT, header::PRESSURE, header::LINES_USED] {
             store(at, 0);
         }
         store(header::POLICY_SHARE, self.layout.first_share());

@@ -227,11 +227,21 @@ impl<M: Memory> Op<'_, M> {
         false
     }
 
+    /// Whether the segment that this thread writes to has so much room that a free one is not needed soon: the later
+    /// a segment is swept, the more of the file is in use.
+    fn has_time(&self, units: usize) -> bool {
+        let segment = self.hints.open[Log::Newcomers as usize].load(Ordering::Relaxed) as usize;
+        units * 64 < self.core.layout.segment_units
+            && segment < self.core.layout.segments
+            && self.core.state(segment).phase() == Phase::Open
+            && self.core.tail(segment) * 8 < self.core.layout.segment_units * 5
+    }
+
     /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is
     /// free before it is needed.
     pub(super) fn sweep_a_little(&self, units: usize) {
         let pressure = self.core.memory.word(header::PRESSURE);
-        if pressure.load(Ordering::Relaxed) == 0 {
+        if pressure.load(Ordering::Relaxed) == 0 || self.has_time(units) {
             return;
         }
         let steps = (units * 4 * UNIT / (16 << 10)).clamp(1, 8);
