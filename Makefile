@@ -1,6 +1,6 @@
 # All that is done with this repository. `make` alone lists it.
 #
-# Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler. Everything else is installed when it is
+# Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler, Python from 3.11 on. Everything else is installed when it is
 # first needed: rustfmt, clippy, a nightly toolchain with Miri, cargo-fuzz.
 
 SHELL := /bin/bash
@@ -10,7 +10,7 @@ SHELL := /bin/bash
 
 COUNT := scripts/count-tests.sh
 # The steps of `make test`: what fails soonest comes first.
-STEPS := lint unit fault demo-smoke model miri fuzz-short
+STEPS := lint unit python fault demo-smoke model miri fuzz-short
 
 # Seconds that each fuzz target gets in `fuzz-short` and in `soak`.
 FUZZ_SECONDS ?= 30
@@ -22,7 +22,7 @@ DEMO ?=
 
 FAULT := RUSTFLAGS="--cfg shmemo_fault" $(COUNT) fault cargo test --package fault-tests --release --target-dir target/fault
 
-.PHONY: help demo demo-smoke test lint unit fault model miri fuzz-short soak bench clean
+.PHONY: help demo demo-smoke test lint unit python fault model miri fuzz-short soak bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,7 @@ demo: ## the main job: a real model in several processes, without, with private 
 demo-smoke: ## the main job on a few lines
 	cargo run --release --package shmemo-demo -- --lines 3000
 
-test: ## everything that must pass: lint, unit, fault, demo-smoke, model, miri, fuzz-short
+test: ## everything that must pass: lint, unit, python, fault, demo-smoke, model, miri, fuzz-short
 	@mkdir -p target/ci && : >target/ci/steps
 	@for step in $(STEPS); do \
 	    echo "=== $$step"; begin=$$SECONDS; result=ok; \
@@ -52,6 +52,9 @@ lint: ## formatting, clippy and the documentation, warnings denied
 
 unit: ## unit tests, tests with real processes, and the examples in the documentation
 	$(COUNT) unit cargo test --workspace
+
+python: ## the Python package, installed and tested with two Python versions
+	$(COUNT) python scripts/python.sh
 
 fault: ## processes that die or stop at every step of every operation
 	$(FAULT)

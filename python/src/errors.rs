@@ -108,6 +108,10 @@ pub fn open(py: Python<'_>, error: &OpenError) -> PyErr {
         OpenError::NoFileLocks { path, source } => system("NoFileLocks", number_of(source, ENOTSUP), path),
         OpenError::NoSpace { path, .. } => system("NoSpace", ENOSPC, path),
         OpenError::MemoryLimit { cgroup, .. } => system("MemoryLimit", ENOMEM, cgroup),
+        // The directory is missing.
+        OpenError::Io { path: Some(path), source, .. } if source.raw_os_error() == Some(ENOENT) => {
+            system("NotFound", ENOENT, path)
+        }
         OpenError::Io { path, source, .. } => of_system(py, "OpenFailed", number_of(source, EIO), words.clone(), path.as_ref()),
         _ => plain(py, "OpenError", words),
     }

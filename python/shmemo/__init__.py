@@ -1,0 +1,122 @@
+"""The cache that every process on a machine shares: one mapped file, no server.
+
+import shmemo
+
+cache = shmemo.Cache(name="app", capacity="256MB")
+
+@cache.memoize(ttl=3600)
+def embed(text): ...
+"""
+
+from __future__ import annotations
+
+from ._cache import Cache
+from ._codec import Serializer
+from ._errors import (
+    AlreadyExists,
+    Busy,
+    CapacityTooLarge,
+    CapacityTooSmall,
+    Closed,
+    CorruptHeader,
+    Corruption,
+    CounterOverflow,
+    DecodeError,
+    Error,
+    GeometryMismatch,
+    GeometryWarning,
+    HashMismatch,
+    IncrementError,
+    InvalidOption,
+    InvalidTtl,
+    KeyTooLarge,
+    LayoutMismatch,
+    MemoryLimit,
+    NestedTooDeep,
+    NoFileLocks,
+    NoSpace,
+    NotACounter,
+    NotARegularFile,
+    NotAShmemoFile,
+    NotAttached,
+    NotFound,
+    NotSealed,
+    NotSharedWarning,
+    OpenError,
+    OpenFailed,
+    PermissionDenied,
+    PickledKeyWarning,
+    RegistryFull,
+    SetError,
+    ShmemoWarning,
+    Truncated,
+    UndecodableWarning,
+    UnsupportedFilesystem,
+    UnsupportedKey,
+    UnsupportedValue,
+    ValueTooLarge,
+    VersionMismatch,
+    WrongMode,
+    WrongOwner,
+    ZeroTtl,
+)
+from ._memoize import CacheInfo
+from ._native import VERSION as __version__
+from ._report import Report, Stats
+from .dropin import ProcessSafeLRUCache
+
+__all__ = [
+    "AlreadyExists",
+    "Busy",
+    "Cache",
+    "CacheInfo",
+    "CapacityTooLarge",
+    "CapacityTooSmall",
+    "Closed",
+    "CorruptHeader",
+    "Corruption",
+    "CounterOverflow",
+    "DecodeError",
+    "Error",
+    "GeometryMismatch",
+    "GeometryWarning",
+    "HashMismatch",
+    "IncrementError",
+    "InvalidOption",
+    "InvalidTtl",
+    "KeyTooLarge",
+    "LayoutMismatch",
+    "MemoryLimit",
+    "NestedTooDeep",
+    "NoFileLocks",
+    "NoSpace",
+    "NotACounter",
+    "NotARegularFile",
+    "NotAShmemoFile",
+    "NotAttached",
+    "NotFound",
+    "NotSealed",
+    "NotSharedWarning",
+    "OpenError",
+    "OpenFailed",
+    "PermissionDenied",
+    "PickledKeyWarning",
+    "ProcessSafeLRUCache",
+    "RegistryFull",
+    "Report",
+    "Serializer",
+    "SetError",
+    "ShmemoWarning",
+    "Stats",
+    "Truncated",
+    "UndecodableWarning",
+    "UnsupportedFilesystem",
+    "UnsupportedKey",
+    "UnsupportedValue",
+    "ValueTooLarge",
+    "VersionMismatch",
+    "WrongMode",
+    "WrongOwner",
+    "ZeroTtl",
+    "__version__",
+]

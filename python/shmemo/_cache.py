@@ -1,0 +1,337 @@
+"""The cache."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Literal, TypeAlias
+
+from ._codec import Codec, Serializer
+from ._errors import Closed, GeometryWarning, InvalidOption, NotSharedWarning, OpenFailed
+from ._native import NativeCache
+from ._report import Report, Stats
+from ._views import MISSING, CacheItems, CacheKeys, CacheValues
+
+Seconds: TypeAlias = float | dt.timedelta
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", re.IGNORECASE)
+# How often a named file may vanish between being opened and being held.
+ATTEMPTS = 64
+# The open caches of this process by their files, so that a handle that arrives by pickle maps none twice.
+ATTACHED: weakref.WeakValueDictionary[tuple[int, int], Cache] = weakref.WeakValueDictionary()
+
+
+def parse_size(size: int | str) -> int:
+    """A number of bytes: an int, or a text like "256MB", where K, M, G and T are powers of 1024."""
+    if isinstance(size, str):
+        match = SIZE.fullmatch(size)
+        if match is None:
+            raise InvalidOption(f'the size is {size!r}, and must be a number of bytes, or like "256MB"')
+        return int(float(match[1]) * UNITS[match[2].upper()])
+    return size
+
+
+class Cache(NativeCache):
+    """A cache that processes share: one mapped file, no server.
+
+    `Cache(path)` attaches to the file or makes it; `Cache(name="app")` does so with a file of this user's under /dev/shm, which
+    goes when its last process leaves; `Cache()` is anonymous, for this process and the children it forks or hands it to.
+
+    It behaves like a dict from which any entry may vanish at any moment. Handles can be passed to other processes as
+    arguments, the anonymous ones too. Two handles are equal only if they are the same object.
+
+    The options hold for a file that is made: `capacity` in bytes or as "256MB" (with powers of 1024; default "64MB", or
+    half of what is free if that is less), everything included; `max_entries`; `max_value_len` (default: 1/64 of the
+    capacity); `expected_entry_size` in bytes (default 256); `default_ttl` in seconds; `max_processes`; `mode`, the permission
+    bits. If the file was made with others, `on_mismatch` says what to do: "warn" and use it (the default), "error", or
+    "recreate" it.
+
+    `pickle=False` refuses values that have no native encoding; `serializer=`, an object with `dumps` and `loads`, takes
+    them instead of pickle. A value that cannot be decoded is a miss with one warning, or with `on_undecodable="raise"` an
+    error. Nothing is unpickled from a file that another user can write.
+
+    Raises the subclasses of OpenError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+        capacity: int | str | None = None,
+        max_entries: int | None = None,
+        max_value_len: int | str | None = None,
+        expected_entry_size: int | None = None,
+        default_ttl: Seconds | None = None,
+        max_processes: int | None = None,
+        mode: int = 0o600,
+        prefault: bool = False,
+        allow_unknown_filesystem: bool = False,
+        on_mismatch: Literal["warn", "error", "recreate"] = "warn",
+        pickle: bool = True,
+        serializer: Serializer | None = None,
+        on_undecodable: Literal["miss", "raise"] = "miss",
+    ) -> None:
+        if path is not None and name is not None:
+            raise InvalidOption("give a path or a name, not both")
+        for option, given, allowed in (
+            ("on_mismatch", on_mismatch, ("warn", "error", "recreate")),
+            ("on_undecodable", on_undecodable, ("miss", "raise")),
+        ):
+            if given not in allowed:
+                raise InvalidOption(f"{option} is {given!r}, and must be one of {', '.join(map(repr, allowed))}")
+        options = {
+            "capacity": None if capacity is None else parse_size(capacity),
+            "max_entries": max_entries,
+            "max_value_len": None if max_value_len is None else parse_size(max_value_len),
+            "expected_entry_size": expected_entry_size,
+            "default_ttl": default_ttl,
+            "max_processes": max_processes,
+            "mode": mode,
+            "prefault": prefault,
+            "allow_unknown_filesystem": allow_unknown_filesystem,
+            "on_mismatch": on_mismatch,
+        }
+        coding = {"use_pickle": pickle, "serializer": serializer, "raising": on_undecodable == "raise"}
+        if path is None and name is None:
+            _warn_if_not_shared()
+        self._set_up(None if path is None else os.fspath(path), name, options, coding)
+
+    def _set_up(self, path: str | None, name: str | None, options: dict[str, Any], coding: dict[str, Any], fd: int = -1) -> None:
+        """Opens a path, a name, a descriptor, or a new anonymous cache."""
+        self._name = name
+        self._arguments = (path, name, options, coding)
+        self._codec = Codec(**coding)
+        warning = None
+        if fd >= 0:
+            status = os.fstat(fd)
+            other = ATTACHED.get((status.st_dev, status.st_ino))
+            if other is not None and not other.closed:
+                self._share(other, self._codec)
+            else:
+                self._open(fd, options, self._codec)
+        elif name is not None:
+            warning = self._open_named(name, options)
+        else:
+            warning = self._open(path, options, self._codec)
+        if warning is not None:
+            words = f"{warning.split(': open it')[0]}: the file is used as it is"
+            warnings.warn(words, GeometryWarning, stacklevel=4)
+        status = os.fstat(self.fileno())
+        ATTACHED[status.st_dev, status.st_ino] = self
+        if status.st_uid not in (os.geteuid(), 0):
+            self._codec.distrust = f"the file belongs to the user {status.st_uid}"
+        elif self.path is not None and status.st_mode & 0o022:
+            self._codec.distrust = "other users can write the file"
+
+    def _open_named(self, name: str, options: dict[str, Any]) -> str | None:
+        from ._presence import Presence, path_of
+
+        path = path_of(name)
+        for _ in range(ATTEMPTS):
+            warning = self._open(path, options, self._codec)
+            try:
+                presence = Presence(path)
+            except FileNotFoundError:
+                continue
+            if presence.is_at(self.fileno()):
+                self._presence = presence
+                self._leave = weakref.finalize(self, presence.leave)
+                return warning
+            presence.leave()
+        self._close()
+        raise OpenFailed(11, "others keep removing the file and making it anew", path)
+
+    # Single keys
+
+    def pop(self, key: Any, default: Any = MISSING) -> Any:
+        """Removes a key and gives its value, in one atomic step: of several processes that do so at once, one gets it.
+
+        Raises KeyError if the key has no value and no default is given.
+        """
+        value = self._pop(key, MISSING)
+        if value is not MISSING:
+            return value
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Removes some key and gives it with its value. Raises KeyError if the cache is empty."""
+        for key in self:
+            value = self._pop(key, MISSING)
+            if value is not MISSING:
+                return key, value
+        raise KeyError("the cache is empty")
+
+    def setdefault(self, key: Any, default: Any = None, ttl: Seconds | None = None) -> Any:
+        """The value of a key; if it has none, `default` is stored and given. Of several processes that do so at once, all get
+        the same value."""
+        for _ in range(8):
+            value = self.get(key, MISSING)
+            if value is not MISSING:
+                return value
+            if self.add(key, default, ttl):
+                return default
+        # The key has a value that cannot be decoded.
+        self.set(key, default, ttl)
+        return default
+
+    # Many keys
+
+    def set_many(self, pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]], ttl: Seconds | None = None) -> None:
+        """Stores all pairs. Each set is atomic, the whole is not. All are tried; raises the first error that a set gave."""
+        self._set_many(pairs.items() if hasattr(pairs, "items") else pairs, ttl)
+
+    def update(self, pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (), /, **more: Any) -> None:
+        """Stores all pairs, as a dict does. Each set is atomic, the whole is not."""
+        self.set_many(pairs)
+        if more:
+            self.set_many(more)
+
+    def keys(self) -> CacheKeys:
+        """A view of the keys."""
+        return CacheKeys(self)
+
+    def values(self) -> CacheValues:
+        """A view of the values."""
+        return CacheValues(self)
+
+    def items(self) -> CacheItems:
+        """A view of keys and values."""
+        return CacheItems(self)
+
+    # Functions
+
+    def memoize(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        ttl: Seconds | None = None,
+        name: str | None = None,
+        version: Any = None,
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        typed: bool = False,
+        condition: Callable[[Any], bool] | None = None,
+    ) -> Any:
+        """A decorator: results of a function or an `async def` are kept for all processes. Exceptions are not.
+
+        A result is found by the function's `name` (default: module and qualified name), its `version` and its arguments, as the
+        signature orders them; `key` makes what stands for the arguments from them, `ignore` leaves some out by their names,
+        `typed` tells `1` from `1.0`. Results for which `condition(result)` is false are not kept.
+
+        The function gets `cache_key(...)`, `invalidate(...)`, `cache_clear()`, `cache_info()` and `__wrapped__`.
+        """
+        from ._memoize import memoize
+
+        wrap = memoize(self, ttl=ttl, name=name, version=version, key=key, ignore=ignore, typed=typed, condition=condition)
+        return wrap if function is None else wrap(function)
+
+    def memoize_batch(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        ttl: Seconds | None = None,
+        name: str | None = None,
+        version: Any = None,
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        typed: bool = False,
+        condition: Callable[[Any], bool] | None = None,
+    ) -> Any:
+        """A decorator for a function from a list of inputs (its first argument) to the list of their outputs, say a model.
+
+        It is called once with those inputs whose output is not known, in their order, each only once; not at all if there
+        are none. Options and attributes are those of `memoize`, for one input instead of the list.
+        """
+        from ._memoize import memoize_batch
+
+        wrap = memoize_batch(self, ttl=ttl, name=name, version=version, key=key, ignore=ignore, typed=typed, condition=condition)
+        return wrap if function is None else wrap(function)
+
+    # The whole
+
+    def stats(self) -> Stats:
+        """Counts and sizes. Not for the fast path."""
+        return Stats(**self._stats(), undecodable=self._codec.failed)
+
+    def verify(self) -> Report:
+        """Reads the whole file and checks it. Raises Corruption if something is there that should not be."""
+        return Report(**self._verify())
+
+    def close(self) -> None:
+        """Gives up this handle; others of this and of other processes go on. More calls do nothing."""
+        self._close()
+        if self._name is not None:
+            self._leave()
+
+    @property
+    def name(self) -> str | None:
+        """The name that the cache was opened by, if it was."""
+        return self._name
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<shmemo.Cache closed>"
+        where = repr(self.path) if self.path is not None else "anonymous"
+        return f"<shmemo.Cache {where}, {self.capacity / (1 << 20):g} MiB, {len(self)} entries>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.closed:
+            raise Closed("the cache is closed: it cannot be passed on")
+        if self.path is not None:
+            path, *rest = self._arguments
+            return _reopen, (type(self), path and os.path.abspath(path), *rest)
+        # While a child is started its descriptor goes along with it; otherwise it is fetched from here by who unpickles.
+        from multiprocessing.reduction import DupFd
+
+        return _attach, (type(self), DupFd(self.fileno()), *self._arguments[2:])
+
+
+def _reopen(cls: type[Cache], path: str | None, name: str | None, options: dict[str, Any], coding: dict[str, Any]) -> Cache:
+    cache = cls.__new__(cls)
+    cache._set_up(path, name, options, coding)
+    return cache
+
+
+def _attach(cls: type[Cache], descriptor: Any, options: dict[str, Any], coding: dict[str, Any]) -> Cache:
+    fd = descriptor.detach()
+    try:
+        cache = cls.__new__(cls)
+        cache._set_up(None, None, options, coding, fd)
+    finally:
+        os.close(fd)
+    return cache
+
+
+def _warn_if_not_shared() -> None:
+    """Warns if a module makes an anonymous cache in a child of multiprocessing: each child makes one of its own then."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return
+    # A spawned child imports the main module, or any module makes one when it is imported later.
+    imports_main = getattr(process.current_process(), "_inheriting", False)
+    if imports_main or (process.parent_process() is not None and sys._getframe(2).f_code.co_name == "<module>"):
+        words = (
+            "this anonymous cache is made anew in each child process, and shares nothing with the others: "
+            'give it a name (shmemo.Cache(name="app")), or pass it to the children as an argument'
+        )
+        warnings.warn(words, NotSharedWarning, stacklevel=3)
+
+
+MutableMapping.register(Cache)

@@ -1,0 +1,178 @@
+"""The class that takes duckframework's place."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shmemo
+from shmemo import ProcessSafeLRUCache
+
+# As in the documentation of the original, but for the import, the pause and the manager, which is not needed.
+EXAMPLE = """
+import sys
+import time
+import multiprocessing
+
+from shmemo import ProcessSafeLRUCache
+
+
+def store_and_read(cache, key, value):
+    cache.set(key, value, expiry=10)
+    print("Stored", key, "got back", cache.get(key))
+
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    manager = multiprocessing.Manager()
+    cache = ProcessSafeLRUCache(maxkeys=5)
+
+    ps = []
+    for i in range(10):
+        p = multiprocessing.Process(target=store_and_read, args=(cache, str(i), i * 2))
+        p.start()
+        ps.append(p)
+        p.join()
+
+    print("Final shared cache:", dict(cache.cache))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_documented_example(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(EXAMPLE)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script, method], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    *stored, final = done.stdout.splitlines()
+    assert stored == [f"Stored {i} got back {i * 2}" for i in range(10)]
+    assert final.startswith("Final shared cache: ")
+    assert eval(final.removeprefix("Final shared cache: ")) == {str(i): i * 2 for i in range(5, 10)}
+
+
+@pytest.fixture
+def lru() -> ProcessSafeLRUCache:
+    return ProcessSafeLRUCache(maxkeys=3)
+
+
+def test_the_least_recently_used_goes(lru: ProcessSafeLRUCache) -> None:
+    for key in "abc":
+        lru.set(key, key.upper())
+    assert lru.get("a") == "A"
+    lru.set("d", "D")
+    assert [lru.has(key) for key in "abcd"] == [True, False, True, True]
+    assert dict(lru.cache) == {"a": "A", "c": "C", "d": "D"} and len(lru.cache) == 3
+
+
+def test_get_and_pop(lru: ProcessSafeLRUCache) -> None:
+    lru.set("k", None)
+    assert lru.get("k", 5) is None and lru.get("x", 5) == 5 and lru.get("x") is None
+    assert lru.get("k", 5, pop=True) is None and lru.get("k", 5, pop=True) == 5
+    lru.set("k", 1)
+    lru.delete("k")
+    lru.delete("k")
+    assert not lru.has("k")
+    lru.set("k", 1)
+    lru.clear()
+    assert not lru.has("k") and dict(lru.cache) == {}
+    lru.set("k", 1)
+    lru.close()
+    assert not lru.has("k")
+    lru.set("k", 2)
+    assert lru.get("k") == 2
+
+
+def test_expiry(lru: ProcessSafeLRUCache) -> None:
+    lru.set("k", 1, expiry=0.02)
+    lru.set("kept", 1, expiry=0.02)
+    lru.set("kept", 2)
+    lru.set("zero", 1, expiry=0)
+    assert lru.has("k") and lru.get("k") == 1
+    time.sleep(0.03)
+    assert not lru.has("k") and lru.get("k", "default") == "default" and "k" not in lru.cache
+    assert lru.get("kept") == 2 and lru.get("zero") == 1
+    lru.set("kept", 3, expiry=-1)
+    assert not lru.has("kept")
+
+
+class Key:
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.what == other.what
+
+    def __hash__(self) -> int:
+        return hash(self.what)
+
+
+def test_any_hashable_key() -> None:
+    lru = ProcessSafeLRUCache()
+    lru.set(1, "int")
+    assert lru.get(True) == lru.get(1.0) == "int" and lru.get("1") is None
+    with pytest.warns(shmemo.PickledKeyWarning, match="Key") as warned:
+        lru.set(Key(1), "object")
+        lru.set((1, Key(2)), "tuple")
+    assert len(warned) == 1
+    assert lru.get(Key(1)) == "object" and lru.has((1, Key(2))) and not lru.has(Key(3))
+    assert dict(lru.cache) == {1: "int", Key(1): "object", (1, Key(2)): "tuple"}
+    lru.delete(Key(1))
+    assert not lru.has(Key(1))
+    with pytest.raises(TypeError):
+        lru.set([1], 1)
+    assert len(lru.cache) == 2
+
+
+def test_the_mapping_of_entries(lru: ProcessSafeLRUCache) -> None:
+    lru.cache["a"] = 1
+    assert lru.cache["a"] == 1 and list(lru.cache) == ["a"] and repr(lru.cache) == "{'a': 1}"
+    # An entry that goes away while its key is looked at.
+    entries = lru.cache
+    for key in entries.keys():
+        lru.delete(key)
+        assert entries[key] == 1
+    with pytest.raises(KeyError):
+        entries["a"]
+    with pytest.raises(KeyError):
+        del lru.cache["a"]
+
+
+def test_large_values() -> None:
+    lru = ProcessSafeLRUCache(maxkeys=2)
+    value = b"x" * (4 << 20)
+    lru.set("k", value)
+    lru.set("l", value)
+    assert lru.get("k") == value and lru.get("l") == value
+    with pytest.raises(shmemo.ValueTooLarge):
+        lru.set("k", b"x" * (5 << 20))
+    small = ProcessSafeLRUCache(capacity="1MB")
+    small.set("k", b"x" * 10_000)
+    assert small.get("k") == b"x" * 10_000
+
+
+def fill(lru: ProcessSafeLRUCache, start: int) -> None:
+    for i in range(start, start + 200):
+        lru.set(f"key {i}", {"i": i})
+        assert lru.get(f"key {i}", {"i": i}) == {"i": i}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_several_processes_keep_the_bound(method: str) -> None:
+    lru = ProcessSafeLRUCache(maxkeys=50)
+    context = mp.get_context(method)
+    processes = [context.Process(target=fill, args=(lru, i * 1000)) for i in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(lru.cache) == 50
+    assert all(value == {"i": int(key.split()[1])} for key, value in dict(lru.cache).items())

@@ -1,0 +1,290 @@
+"""Memoizing."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import multiprocessing as mp
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shmemo
+
+calls: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def no_calls() -> Iterator[None]:
+    calls.clear()
+    yield
+
+
+def test_all_ways_to_write_a_call_are_one_entry(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(a: int, b: int = 2, *, c: int = 3) -> int:
+        """Adds."""
+        calls.append((a, b, c))
+        return a + b + c
+
+    assert {f(1), f(1, 2), f(a=1), f(b=2, a=1), f(1, c=3), f(1, 2, c=3)} == {6} and calls == [(1, 2, 3)]
+    assert f(1, c=4) == 7 and f(True, 2) == 6 and len(calls) == 2
+    assert f.__name__ == "f" and f.__doc__ == "Adds." and f.__wrapped__(5) == 10
+    assert f.cache_info() == (6, 2, None, 2)
+    for wrong in (lambda: f(), lambda: f(1, 2, 3), lambda: f(1, x=1), lambda: f(1, a=1)):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+def test_star_arguments_and_positional_only(cache: shmemo.Cache) -> None:
+    @cache.memoize()
+    def f(a: int, /, *rest: int, **more: int) -> str:
+        calls.append(a)
+        return f"{a} {rest} {sorted(more.items())}"
+
+    assert f(1, 2, x=1, y=2) == f(1, 2, y=2, x=1) and len(calls) == 1
+    assert f(1, a=5) != f(1, 5) and len(calls) == 3
+
+    @cache.memoize()
+    def g(a: int, /, b: int = 1) -> int:
+        return a + b
+
+    assert g(1, b=1) == g(1) == 2
+    with pytest.raises(TypeError):
+        g(a=1)
+
+
+def test_invalidate_and_clear(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(a: int) -> int:
+        calls.append(a)
+        return a
+
+    @cache.memoize
+    def g(a: int) -> int:
+        return -a
+
+    assert (f(1), f(2), g(1)) == (1, 2, -1)
+    assert f.cache_key(1) == f.cache_key(a=1) != f.cache_key(2) and f.cache_key(1) in cache
+    assert f.invalidate(1) and not f.invalidate(a=1)
+    f(1), f(2)
+    assert calls == [1, 2, 1]
+    f.cache_clear()
+    assert f.cache_info() == (0, 0, None, 0) and g.cache_key(1) in cache
+    f(1), f(2)
+    assert calls == [1, 2, 1, 1, 2]
+    # If the mark of a clear is evicted, no older result comes back.
+    cache.delete(("shmemo:generation", *f.cache_key(1)[1:3]))
+    f(1)
+    assert len(calls) == 6
+
+
+def test_none_is_kept_and_exceptions_are_not(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(a: int) -> None:
+        calls.append(a)
+        if a:
+            raise ValueError(a)
+
+    f(0), f(0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="1"):
+            f(1)
+    assert calls == [0, 1, 1]
+
+
+def test_options(cache: shmemo.Cache) -> None:
+    def make(**options: Any) -> Any:
+        def f(a: Any, log: Any = None) -> Any:
+            calls.append(a)
+            return a
+
+        return cache.memoize(**options)(f)
+
+    ignoring = make(ignore=("log",), name="ignoring")
+    assert ignoring(1, log=object()) == ignoring(1, print) == 1 and len(calls) == 1
+    typed = make(typed=True, name="typed")
+    assert [typed(1), typed(1.0), typed(True), typed((1,)), typed((1.0,))] and len(calls) == 6
+    keyed = make(key=lambda a, log=None: a["id"], name="keyed")
+    assert keyed({"id": 1, "x": 1}) == keyed({"id": 1, "x": 2}) and len(calls) == 7
+    picky = make(condition=lambda result: result > 0, name="picky")
+    assert [picky(-1), picky(-1), picky(1), picky(1)] == [-1, -1, 1, 1] and len(calls) == 10
+    brief = make(ttl=0.03, name="brief")
+    brief(1), brief(1), time.sleep(0.04), brief(1)
+    assert len(calls) == 12
+    one, two, again = make(version=1, name="v"), make(version=2, name="v"), make(version=1, name="v")
+    one(1), two(1), again(1)
+    assert len(calls) == 14
+    with pytest.raises(TypeError, match="nothing"):
+        make(ignore="nothing")
+    with pytest.raises(TypeError, match="generator"):
+        cache.memoize(lambda: (yield))
+    with pytest.raises(TypeError, match="above"):
+        cache.memoize(staticmethod(len))
+
+
+def test_arguments_of_many_types(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(a: Any) -> int:
+        calls.append(a)
+        return len(calls)
+
+    different: list[Any] = [
+        1,
+        "1",
+        b"1",
+        [1],
+        (1,),
+        {1},
+        frozenset({1}),
+        {"a": 1},
+        {"a": [1]},
+        [[1], 2],
+        [1, [2]],
+        bytearray(b"1"),
+        int,
+        len,
+    ]
+    different[-1] = functools.partial(test_options, 1)
+    different += [
+        np.arange(3),
+        np.arange(3.0),
+        np.arange(4).reshape(2, 2),
+        np.arange(4).reshape(2, 2).T,
+        np.arange(4),
+        "x" * 1000,
+        b"x" * 1000,
+    ]
+    for i, value in enumerate(different):
+        assert f(value) == i + 1
+    assert [f(value) for value in different] == list(range(1, len(different) + 1))
+    assert f(np.arange(6)[::2]) == len(different) + 1 and f(np.array([0, 2, 4])) == len(different) + 1
+    assert len(f.cache_key("x" * 10**6)[-1]) == 33
+    with pytest.raises(shmemo.UnsupportedKey, match="ignore="):
+        f(object())
+
+
+class Model:
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+
+    def __shmemo_key__(self) -> int:
+        return self.weight
+
+
+def test_methods(cache: shmemo.Cache) -> None:
+    class Own(Model):
+        @cache.memoize
+        def run(self, x: int) -> int:
+            calls.append(x)
+            return self.weight * x
+
+        @classmethod
+        @cache.memoize
+        def make(cls, x: int) -> str:
+            calls.append(x)
+            return f"{cls.__name__} {x}"
+
+        @staticmethod
+        @cache.memoize
+        def plain(x: int) -> int:
+            calls.append(x)
+            return x
+
+        @cache.memoize(ignore="self")
+        def same(self, x: int) -> int:
+            calls.append(x)
+            return x
+
+    class Sub(Own):
+        pass
+
+    @dataclass(frozen=True)
+    class Frozen:
+        weight: int
+
+        @cache.memoize
+        def run(self, x: int) -> int:
+            calls.append(x)
+            return self.weight + x
+
+    assert [Own(2).run(3), Own(2).run(x=3), Own(3).run(3)] == [6, 6, 9] and len(calls) == 2
+    assert [Own.make(1), Own.make(1), Sub.make(1)] == ["Own 1", "Own 1", "Sub 1"] and len(calls) == 4
+    assert [Own.plain(1), Own(1).plain(1)] == [1, 1] and len(calls) == 5
+    assert [Own(1).same(1), Own(2).same(1)] == [1, 1] and len(calls) == 6
+    assert [Frozen(1).run(1), Frozen(1).run(1), Frozen(2).run(1)] == [2, 2, 3] and len(calls) == 8
+    assert Own.run.invalidate(Own(2), 3)
+
+
+def test_coroutines(cache: shmemo.Cache) -> None:
+    @cache.memoize(ttl=60)
+    async def f(a: int) -> int:
+        calls.append(a)
+        await asyncio.sleep(0)
+        return a + 1
+
+    @cache.memoize_batch
+    async def batch(inputs: list[int]) -> list[int]:
+        calls.append(list(inputs))
+        return [x * 2 for x in inputs]
+
+    async def main() -> list[Any]:
+        return [await f(1), await f(a=1), await batch([1, 2]), await batch([2, 3])]
+
+    assert asyncio.iscoroutinefunction(f) and asyncio.run(main()) == [2, 2, [2, 4], [4, 6]]
+    assert calls == [1, [1, 2], [3]]
+
+
+def test_batches(cache: shmemo.Cache) -> None:
+    @cache.memoize_batch(ttl=60)
+    def double(inputs: list[int], factor: int = 2) -> list[int]:
+        calls.append(list(inputs))
+        return [x * factor for x in inputs]
+
+    assert double([3, 1, 3, 2]) == [6, 2, 6, 4] and double([2, 5, 1]) == [4, 10, 2] and double([5, 2]) == [10, 4]
+    assert double([]) == [] and double(iter([1, 7]), factor=2) == [2, 14]
+    assert calls == [[3, 1, 2], [5], [7]]
+    assert double([1], 3) == [3] and calls[-1] == [1]
+    assert double.invalidate(1) and double([1, 2]) == [2, 4] and calls[-1] == [1]
+    hits, misses, _, held = double.cache_info()
+    assert (hits, misses, held) == (7, 7, 6)
+
+    @cache.memoize_batch
+    def wrong(inputs: list[int]) -> list[int]:
+        return [1]
+
+    with pytest.raises(ValueError, match="one for each"):
+        wrong([1, 2])
+
+
+def test_a_result_that_does_not_fit_is_given_all_the_same(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(n: int) -> bytes:
+        return bytes(n)
+
+    with pytest.warns(shmemo.ShmemoWarning, match="not kept"):
+        assert len(f(1 << 20)) == 1 << 20
+    assert len(f(1 << 20)) == 1 << 20
+
+
+def compute(cache: shmemo.Cache, x: int) -> bool:
+    """Whether the function ran."""
+
+    @cache.memoize(name="compute")
+    def f(x: int) -> int:
+        calls.append(x)
+        return x * x
+
+    assert f(x) == x * x
+    return bool(calls)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_results_are_shared_by_processes(method: str, cache: shmemo.Cache) -> None:
+    with mp.get_context(method).Pool(1) as pool:
+        assert pool.apply(compute, (cache, 3)) is True
+    assert compute(cache, 3) is False

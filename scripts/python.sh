@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# python.sh
+#
+# Builds the Python package, installs it in a virtual environment for each of two Python versions, and runs its tests there;
+# then checks types, the stub and the style. Fails if no test ran.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+VERSIONS=(3.11 3.13)
+TOOLS=(maturin pytest numpy mypy ruff)
+venvs=$PWD/target/venvs
+
+# The interpreters of these versions; if neither is there, any that is new enough.
+interpreters=()
+for version in "${VERSIONS[@]}"; do
+    found=$(command -v "$HOME/.pyenv/versions/$version".*/bin/python | tail -n 1 || true)
+    found=${found:-$(command -v "python$version" || true)}
+    if [[ -n $found ]] && "$found" -c '' 2>/dev/null; then
+        interpreters+=("$found")
+    else
+        echo "Python $version is not here: its tests are left out" >&2
+    fi
+done
+if ((${#interpreters[@]} == 0)); then
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "no Python from 3.11 on is here" >&2; exit 1; }
+    interpreters=("$(command -v python3)")
+fi
+
+for interpreter in "${interpreters[@]}"; do
+    version=$("$interpreter" -c 'import platform; print(platform.python_version())')
+    venv=$venvs/$version
+    echo "=== Python $version"
+    [[ -x $venv/bin/python ]] || "$interpreter" -m venv "$venv"
+    # What is there already is not asked for again.
+    "$venv/bin/python" -c 'import maturin, pytest, numpy, mypy' 2>/dev/null && [[ -x $venv/bin/ruff ]] ||
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${TOOLS[@]}"
+    PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+        --force-reinstall .
+    # From elsewhere, so that what is tested is what was installed. pytest fails if it finds no test.
+    (cd "$venv" && bin/python -m pytest -q --rootdir "$OLDPWD" -c "$OLDPWD/pyproject.toml" -p no:cacheprovider "$OLDPWD/python/tests")
+done
+
+echo "=== types, stub and style"
+"$venv/bin/mypy"
+(cd "$venv" && bin/python -m mypy.stubtest shmemo --mypy-config-file "$OLDPWD/pyproject.toml")
+"$venv/bin/ruff" check .
+"$venv/bin/ruff" format --check .
