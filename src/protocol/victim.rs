@@ -67,7 +67,8 @@ impl<M: Memory> Core<M> {
     }
 
     fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, era: u32) {
-        let (hand, tail) = (self.field(segment, segment::HAND) & HAND_MASK, self.field(segment, segment::TAIL));
+        // The tail as a walk takes it: one beyond the end would make a walk that is done seem not to be.
+        let (hand, tail) = (self.field(segment, segment::HAND) & HAND_MASK, self.tail(segment) as u64);
         if is_open && tail == 0 {
             return;
         }
@@ -93,7 +94,7 @@ impl<M: Memory> Core<M> {
                 survey.mostly_dead = Some((segment, score));
             }
         }
-        let is_half_dead = self.tail(segment).saturating_sub(live) * 2 >= self.layout.segment_units;
+        let is_half_dead = (tail as usize).saturating_sub(live) * 2 >= self.layout.segment_units;
         if is_open && is_half_dead && survey.open_and_dead.is_none_or(|(_, oldest)| birth < oldest) {
             survey.open_and_dead = Some((segment, birth));
         }
@@ -286,7 +287,7 @@ impl<M: Memory> Op<'_, M> {
             let state = core.state(segment);
             let is_open = state.phase() == Phase::Open;
             let hand = core.field(segment, segment::HAND) & HAND_MASK;
-            let has_more = hand < core.field(segment, segment::TAIL) && (is_open || state.phase() == Phase::Sealed);
+            let has_more = hand < core.tail(segment) as u64 && (is_open || state.phase() == Phase::Sealed);
             (has_more && state.log() == log).then(|| Candidate { segment, birth: core.field(segment, segment::BIRTH), is_open })
         };
         let hint = &self.hints.evicting[log as usize];
