@@ -25,7 +25,7 @@ fn worker_entry() {
 }
 
 fn load() -> Load {
-    Load { keys: 4000, usual_len: 300, longest_key: 100, longest_value: 4000, one_long_in: 50 }
+    Load { keys: 4000, usual_len: 300, longest_key: 100, longest_value: 4000, one_long_in: 50, one_clear_in: 0 }
 }
 
 /// Runs a role as a worker, with a board.

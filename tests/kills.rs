@@ -22,7 +22,7 @@ fn worker_entry() {
 /// Short entries, so that nearly all of a worker's time is spent inside the cache.
 fn load(cache: &Cache) -> Load {
     let longest_value = cache.max_value_len();
-    Load { keys: cache.capacity() >> 8, usual_len: 300, longest_key: 200, longest_value, one_long_in: 100 }
+    Load { keys: cache.capacity() >> 8, usual_len: 300, longest_key: 200, longest_value, one_long_in: 100, one_clear_in: 20_000 }
 }
 
 fn busy(args: &Args) {

@@ -22,7 +22,7 @@ fn worker_entry() {
 fn load(cache: &Cache) -> Load {
     let longest_key = cache.max_key_len();
     let longest_value = cache.max_value_len();
-    Load { keys: cache.capacity() >> 8, usual_len: 700, longest_key, longest_value, one_long_in: 150 }
+    Load { keys: cache.capacity() >> 8, usual_len: 700, longest_key, longest_value, one_long_in: 150, one_clear_in: 0 }
 }
 
 fn traffic(args: &Args) {

@@ -18,7 +18,14 @@ const DONE: usize = 0;
 const LONGEST_NS: usize = 64;
 
 fn work(cache: &Cache, board: &Board, place: usize) {
-    let load = Load { keys: 4000, usual_len: 300, longest_key: 200, longest_value: cache.max_value_len(), one_long_in: 100 };
+    let load = Load {
+        keys: 4000,
+        usual_len: 300,
+        longest_key: 200,
+        longest_value: cache.max_value_len(),
+        one_long_in: 100,
+        one_clear_in: 20_000,
+    };
     let mut driver = Driver::new(cache, load, place as u64 + 1);
     loop {
         let begin = now_ns();

@@ -17,6 +17,8 @@ pub struct Load {
     pub longest_value: usize,
     /// One in so many values may be as long as `longest_value`; 0 for none.
     pub one_long_in: u64,
+    /// One in so many operations is a `clear`; 0 for none.
+    pub one_clear_in: u64,
 }
 
 /// What a worker counts.
@@ -67,6 +69,9 @@ impl Driver {
     pub fn step(&mut self) {
         let id = self.rng.skewed(self.load.keys);
         let key = key(id, self.load.longest_key);
+        if self.load.one_clear_in > 0 && self.rng.below(self.load.one_clear_in) == 0 {
+            self.cache.clear();
+        }
         match self.rng.below(100) {
             0..70 => self.look(id, &key),
             70..85 => self.store(id, &key),
