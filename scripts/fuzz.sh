@@ -14,6 +14,8 @@ FUZZ_MALLOC_MB=64
 FUZZ_RSS_MB=2048
 # Bytes of the longest input.
 FUZZ_MAX_LEN=2048
+# What is freed is kept from use for a while: with more than this, megabytes, that is all that a long run is about.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=64}
 
 cd "$(dirname "$0")/.."
 fail() {

@@ -9,7 +9,7 @@ use shmemo_fuzz::edit::Edit;
 use shmemo_fuzz::ops::{Course, Op};
 use shmemo_fuzz::rig;
 
-const MOST_STEPS: usize = 96;
+const MOST_STEPS: usize = 64;
 
 coded! {
     /// What is done next.

@@ -149,7 +149,7 @@ pub fn fill(cache: &Cache) {
 
 /// Writes to a file in which everything seems to be held wait for a while before they give up. When all writes of an
 /// input took so long, those that are left are left out: others are worth more.
-const MOST_TIME: Duration = Duration::from_millis(30);
+const MOST_TIME: Duration = Duration::from_millis(10);
 
 /// What operations on a file that may hold anything go on with.
 #[derive(Debug, Default)]

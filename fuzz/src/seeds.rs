@@ -121,6 +121,15 @@ fn spoilers() -> Vec<(&'static str, Vec<Edit>)> {
             "pins",
             (0..8).map(|at| word(Place::Line { line: 0, word: 8 + at }, Change::Pin { segment: at, generation: 0 })).collect(),
         ),
+        // Found earlier: walks that are done, and seem not to be.
+        (
+            "pinned_with_long_tails",
+            (0..8)
+                .map(|at| word(Place::Line { line: 1, word: 8 + at }, Change::Pin { segment: at, generation: 0 }))
+                .chain((0..8).map(|at| word(segment(at, 1), Change::Raw { bits: 1 << 49 })))
+                .chain((8..40).map(|at| word(segment(at, 0), Change::State { phase: 1, line: 0, incarnation: 2 })))
+                .collect(),
+        ),
         ("lines", (0..4).map(|line| word(Place::Line { line, word: 0 }, Change::Small { number: 3 })).collect()),
         ("counting", (0..4).map(|line| word(Place::Line { line, word: 4 }, Change::Small { number: 1 })).collect()),
         (
@@ -178,6 +187,11 @@ fn headers(seeds: &mut Vec<Seed>) {
         for is_fixed in [0, 1] {
             let whole = [&[kind << 1 | is_fixed, 0, 0][..], &header].concat();
             seeds.push(("header", format!("whole-{kind}-{is_fixed}"), whole));
+        }
+        // Numbers that make no sense, found earlier: a bound that the count has no bits for, a file of half a page.
+        for (at, number) in [(12u16, u64::MAX >> 3), (5, rig::CAPACITY - 4)] {
+            let odd = [&[kind << 1 | 1][..], &at.to_le_bytes(), &number.to_le_bytes()].concat();
+            seeds.push(("header", format!("odd-{kind}-{at}"), odd));
         }
         // One number of the geometry each.
         for at in 5..14u16 {
