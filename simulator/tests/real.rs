@@ -70,7 +70,9 @@ fn mixed_sizes_fit_the_log() {
 #[test]
 fn a_counter_evicts_nothing() {
     let finding = workloads::counter(0.8, 200_000).expect("a workload");
-    assert_eq!((finding.evicted, finding.moved), (0, 0.0));
+    assert_eq!(finding.evicted, 0);
+    // The counter itself may stand in a segment that is emptied.
+    assert!(finding.moved < 0.01, "{} bytes moved for each that was stored", finding.moved);
 }
 
 #[test]
