@@ -1,7 +1,7 @@
 # All that is done with this repository. `make` alone lists it.
 #
-# Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler, Python from 3.11 on. Everything else is installed when it is
-# first needed: rustfmt, clippy, a nightly toolchain with Miri, cargo-fuzz.
+# Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler, Python from 3.11 on. Everything else is
+# installed when it is first needed: rustfmt, clippy, a nightly toolchain with Miri, cargo-fuzz.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

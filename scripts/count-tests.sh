@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # count-tests.sh STEP COMMAND...
 #
-# Runs a command that runs Rust tests, or pytest with -q, shows its output, and keeps it as target/ci/STEP.log. Adds up what the tests say
-# of themselves, and writes "PASSED FAILED" to target/ci/STEP.count. Fails if the command does, if a test failed, or if
+# Runs a command that runs Rust tests, or pytest with -q, shows its output, and keeps it as target/ci/STEP.log. Adds up
+# what the tests say of themselves, and writes "PASSED FAILED" to target/ci/STEP.count. Fails if the command does, if a test failed, or if
 # no test ran at all: a filter that matches nothing is no success.
 set -uo pipefail
 

@@ -59,6 +59,8 @@ class Cache(NativeCache):
     Raises the subclasses of OpenError.
     """
 
+    _name: str | None = None
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -122,7 +124,7 @@ class Cache(NativeCache):
             warning = self._open(path, options, self._codec)
         if warning is not None:
             words = f"{warning.split(': open it')[0]}: the file is used as it is"
-            warnings.warn(words, GeometryWarning, stacklevel=4)
+            warnings.warn(words, GeometryWarning, stacklevel=3)
         status = os.fstat(self.fileno())
         ATTACHED[status.st_dev, status.st_ino] = self
         if status.st_uid not in (os.geteuid(), 0):

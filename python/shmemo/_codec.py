@@ -87,7 +87,7 @@ class Codec:
         self.failed += 1
         if self.failed == 1:
             words = f"a value cannot be decoded and counts as missing, as will others: {type(error).__name__}: {error}"
-            warnings.warn(words, UndecodableWarning, stacklevel=3)
+            warnings.warn(words, UndecodableWarning, stacklevel=2)
 
 
 def _encode_datetime(value: dt.datetime) -> bytes | None:

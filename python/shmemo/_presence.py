@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import weakref
 from multiprocessing import util
 
@@ -31,7 +32,8 @@ class Presence:
     def __init__(self, path: str) -> None:
         """Raises FileNotFoundError if the file has gone."""
         self.path = path
-        self.spare = -1
+        # By the thread that is about to fork.
+        self.spares: dict[int, int] = {}
         self.fd = _locked(path)
         PRESENT.add(self)
         # Children of multiprocessing end without atexit, and with a list of finalizers that was emptied at their start.
@@ -87,22 +89,25 @@ def _before_fork() -> None:
     for presence in list(PRESENT):
         if presence.fd >= 0:
             with contextlib.suppress(OSError):
-                presence.spare = _locked(f"/proc/self/fd/{presence.fd}")
+                presence.spares[threading.get_ident()] = _locked(f"/proc/self/fd/{presence.fd}")
 
 
 def _in_parent() -> None:
     for presence in list(PRESENT):
-        spare, presence.spare = presence.spare, -1
+        spare = presence.spares.pop(threading.get_ident(), -1)
         if spare >= 0:
             os.close(spare)
 
 
 def _in_child() -> None:
     for presence in list(PRESENT):
-        spare, presence.spare = presence.spare, -1
+        spare = presence.spares.pop(threading.get_ident(), -1)
         if spare >= 0:
             os.close(presence.fd)
             presence.fd = spare
+        # Those of other threads that were about to fork are for children of theirs.
+        while presence.spares:
+            os.close(presence.spares.popitem()[1])
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

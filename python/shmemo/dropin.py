@@ -80,7 +80,7 @@ class ProcessSafeLRUCache:
                 self._warned = True
                 kind = f"{type(key).__module__}.{type(key).__qualname__}"
                 words = f"keys of {kind} are pickled: equal ones whose pickles differ do not meet across processes"
-                warnings.warn(words, PickledKeyWarning, stacklevel=4)
+                warnings.warn(words, PickledKeyWarning, stacklevel=3)
             return (PICKLED, data)
         return key
 
