@@ -7,7 +7,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 VERSIONS=(3.11 3.13)
-TOOLS=(maturin pytest numpy mypy ruff)
+TOOLS=(maturin pytest numpy mypy ruff gunicorn uvicorn celery)
 venvs=$PWD/target/venvs
 
 # The interpreters of these versions; if neither is there, any that is new enough.
@@ -32,7 +32,7 @@ for interpreter in "${interpreters[@]}"; do
     echo "=== Python $version"
     [[ -x $venv/bin/python ]] || "$interpreter" -m venv "$venv"
     # What is there already is not asked for again.
-    "$venv/bin/python" -c 'import maturin, pytest, numpy, mypy' 2>/dev/null && [[ -x $venv/bin/ruff ]] ||
+    "$venv/bin/python" -c 'import maturin, pytest, numpy, mypy, gunicorn, uvicorn, celery' 2>/dev/null && [[ -x $venv/bin/ruff ]] ||
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${TOOLS[@]}"
     PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
         --force-reinstall .
