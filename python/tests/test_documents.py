@@ -31,3 +31,9 @@ def test_a_block_runs(block: str, tmp_path: Path) -> None:
 
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) >= 8
+
+
+def test_the_page_of_the_api_is_what_the_docstrings_say() -> None:
+    script = ROOT / "python" / "apidoc.py"
+    done = subprocess.run([sys.executable, "-P", script, "--check"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
