@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import os
 import re
 import sys
@@ -35,6 +36,19 @@ def parse_size(size: int | str) -> int:
             raise InvalidOption(f'the size is {size!r}, and must be a number of bytes, or like "256MB"')
         return int(float(match[1]) * UNITS[match[2].upper()])
     return size
+
+
+def parse_count(option: str, given: Any, bits: int = 63) -> int | None:
+    """A whole number that fits so many bits, or None. Whether it makes sense is for the native half to say."""
+    if given is None:
+        return None
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 1 << bits:
+        raise InvalidOption(f"the option {option} is {given!r}, and must be a whole number, not negative and below 2**{bits}")
+    return number
 
 
 class Cache(NativeCache):
@@ -89,13 +103,13 @@ class Cache(NativeCache):
             if given not in allowed:
                 raise InvalidOption(f"{option} is {given!r}, and must be one of {', '.join(map(repr, allowed))}")
         options = {
-            "capacity": None if capacity is None else parse_size(capacity),
-            "max_entries": max_entries,
-            "max_value_len": None if max_value_len is None else parse_size(max_value_len),
-            "expected_entry_size": expected_entry_size,
+            "capacity": parse_count("capacity", None if capacity is None else parse_size(capacity)),
+            "max_entries": parse_count("max_entries", max_entries),
+            "max_value_len": parse_count("max_value_len", None if max_value_len is None else parse_size(max_value_len)),
+            "expected_entry_size": parse_count("expected_entry_size", expected_entry_size),
             "default_ttl": default_ttl,
-            "max_processes": max_processes,
-            "mode": mode,
+            "max_processes": parse_count("max_processes", max_processes, 32),
+            "mode": parse_count("mode", mode, 32),
             "prefault": prefault,
             "allow_unknown_filesystem": allow_unknown_filesystem,
             "on_mismatch": on_mismatch,

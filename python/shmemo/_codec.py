@@ -37,6 +37,8 @@ class Codec:
     def __init__(self, *, use_pickle: bool = True, serializer: Serializer | None = None, raising: bool = False) -> None:
         self.use_pickle = use_pickle and serializer is None
         self.serializer = serializer
+        # Whether there is a way to store what has no native encoding, or too long a one.
+        self.falls_back = self.use_pickle or serializer is not None
         self.raising = raising
         # Why nothing is unpickled from this file, if so.
         self.distrust: str | None = None
@@ -162,7 +164,8 @@ def _encode_array(value: Any) -> bytes | tuple[bytes, Any] | None:
         plain = value.device.type == "cpu" and value.layout is torch.strided and not value.requires_grad
         try:
             return _array_item(b"r", value.numpy()) if plain else None
-        except TypeError:
+        except (RuntimeError, TypeError):
+            # NumPy has no such numbers, or the tensor is a view that conjugates.
             return None
     numpy = sys.modules.get("numpy")
     if numpy is None:
@@ -179,7 +182,7 @@ def _encode_array(value: Any) -> bytes | tuple[bytes, Any] | None:
 def _array_item(tag: bytes, array: Any) -> tuple[bytes, Any] | None:
     numpy = _numpy()
     dtype = array.dtype.str.encode()
-    if not DTYPE.fullmatch(dtype) or array.dtype.names is not None or array.dtype.metadata:
+    if not DTYPE.fullmatch(dtype) or not array.dtype.itemsize or array.dtype.names is not None or array.dtype.metadata:
         return None
     order = "C" if array.flags.c_contiguous or not array.flags.f_contiguous else "F"
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
@@ -225,7 +228,8 @@ def _decode_array(item: bytearray) -> Any:
         shape.append(length)
     at += -at % 8
     kind = numpy.dtype(dtype.decode())
-    if math.prod(shape) * kind.itemsize != len(item) - at:
+    # Of elements without bytes there could be any number, and NumPy would make room for them.
+    if not kind.itemsize or math.prod(shape) * kind.itemsize != len(item) - at:
         raise DecodeError("an array has not as many bytes as it says")
     if len(item) == at:
         return numpy.empty(shape, kind, order)

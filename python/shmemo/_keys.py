@@ -53,7 +53,7 @@ def encode_other(key: Any, depth: int) -> bytes:
     if isinstance(key, frozenset):
         return encode(frozenset(frozenset.__iter__(key)), depth)
     if isinstance(key, (Decimal, Fraction)):
-        return _number(key)
+        return _number(key, depth)
     if isinstance(key, complex):
         return encode(key.real) if key.imag == 0 else _refuse(key, "use a tuple of its parts")
     if isinstance(key, (dt.date, dt.time, dt.timedelta)):
@@ -66,6 +66,7 @@ def encode_other(key: Any, depth: int) -> bytes:
         return b"p" + os.fsencode(key)
     if isinstance(key, enum.Enum):
         member = key.value if isinstance(key, enum.Flag) else key.name
+        _check_depth(depth)
         return b"e" + _item(encode(class_name(type(key)))) + _item(encode(member, depth + 1))
     if type(key).__module__ == "numpy" or hasattr(key, "__array_interface__"):
         return _numpy(key, depth)
@@ -97,7 +98,12 @@ def _item(encoded: bytes) -> bytes:
     return bytes(head) + encoded
 
 
-def _number(key: Decimal | Fraction) -> bytes:
+def _check_depth(depth: int) -> None:
+    """For what is a container although it is no tuple. Raises NestedTooDeep if it lies too deep."""
+    _native.encode_key((), depth)
+
+
+def _number(key: Decimal | Fraction, depth: int) -> bytes:
     if isinstance(key, Decimal):
         if not key.is_finite():
             return _native.encode_key(math.nan if key.is_nan() else float(key))
@@ -112,6 +118,7 @@ def _number(key: Decimal | Fraction) -> bytes:
             return _native.encode_key(quotient)
     except OverflowError:
         pass
+    _check_depth(depth)
     return b"q" + _item(_native.encode_key(int(numerator))) + _item(_native.encode_key(int(denominator)))
 
 
@@ -147,7 +154,7 @@ def _numpy(key: Any, depth: int) -> bytes:
         # A long double, which may be equal to no float.
         if not numpy.isfinite(key):
             return _native.encode_key(float(key))
-        return _number(Fraction(*map(int, key.as_integer_ratio())))
+        return _number(Fraction(*map(int, key.as_integer_ratio())), depth)
     return _refuse(key, "use .item() or str() of it")
 
 
@@ -155,6 +162,7 @@ def _dataclass(key: Any, depth: int) -> bytes:
     params = type(key).__dataclass_params__
     if not (params.frozen and params.eq):
         _refuse(key, "make the dataclass frozen=True, or use a tuple of its fields")
+    _check_depth(depth)
     out = bytearray(b"c" + _item(_native.encode_key(class_name(type(key)))))
     for field in dataclasses.fields(key):
         if field.compare:

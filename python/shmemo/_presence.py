@@ -41,8 +41,13 @@ class Presence:
         util.register_after_fork(self, _finalize_at_exit)
 
     def is_at(self, fd: int) -> bool:
-        """Whether this descriptor is of the same file."""
-        return os.path.sameopenfile(self.fd, fd)
+        """Whether this descriptor is of the same file, and that file still has its name: it may have been removed while
+        its lock was waited for."""
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return os.path.sameopenfile(self.fd, fd) and os.path.samestat(named, os.fstat(fd))
 
     def leave(self) -> None:
         """Gives up the share, and removes the file if it was the last."""
@@ -102,7 +107,8 @@ def _in_parent() -> None:
 def _in_child() -> None:
     for presence in list(PRESENT):
         spare = presence.spares.pop(threading.get_ident(), -1)
-        if spare >= 0:
+        if presence.fd >= 0:
+            # Without a spare it has no share: with its parent's it could remove the file under it.
             os.close(presence.fd)
             presence.fd = spare
         # Those of other threads that were about to fork are for children of theirs.

@@ -57,16 +57,16 @@ impl NativeCache {
         } else {
             Target::Path(target.extract::<PathBuf>()?)
         };
-        let codec = Codec::new(codec)?;
         let (cache, warning) = open::open(py, target, &options)?;
+        let codec = Codec::new(codec, cache.max_value_len())?;
         *self.place.write().unwrap_or_else(PoisonError::into_inner) = Some(Open::new(cache, codec));
         Ok(warning)
     }
 
     /// Shares the attachment of another handle of this process.
     fn _share(&self, py: Python<'_>, other: &Self, codec: &Bound<'_, PyAny>) -> PyResult<()> {
-        let codec = Codec::new(codec)?;
         let (cache, _) = lookup::handles(&other.place, py)?;
+        let codec = Codec::new(codec, cache.max_value_len())?;
         *self.place.write().unwrap_or_else(PoisonError::into_inner) = Some(Open::new(cache, codec));
         Ok(())
     }

@@ -9,16 +9,22 @@ pub struct Codec {
     decode_other: Py<PyAny>,
     fall_back: Py<PyAny>,
     undecodable: Py<PyAny>,
+    /// Whether there are other means at all.
+    pub falls_back: bool,
+    /// The most bytes that a value can have.
+    pub max_value_len: usize,
 }
 
 impl Codec {
-    pub fn new(codec: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub fn new(codec: &Bound<'_, PyAny>, max_value_len: usize) -> PyResult<Self> {
         let py = codec.py();
         Ok(Self {
             encode_other: codec.getattr(intern!(py, "encode_other"))?.unbind(),
             decode_other: codec.getattr(intern!(py, "decode_other"))?.unbind(),
             fall_back: codec.getattr(intern!(py, "fall_back"))?.unbind(),
             undecodable: codec.getattr(intern!(py, "undecodable"))?.unbind(),
+            falls_back: codec.getattr(intern!(py, "falls_back"))?.extract()?,
+            max_value_len,
         })
     }
 

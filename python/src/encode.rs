@@ -13,6 +13,8 @@ use crate::lookup::LARGE;
 pub enum Fail {
     /// It is nested too deep.
     TooDeep,
+    /// It takes more bytes than a value can have. Those that are there already are as many.
+    TooLarge,
     /// The bytes are none of the encoding's.
     Wire(DecodeError),
     /// Python raised.
@@ -23,6 +25,7 @@ impl Fail {
     pub fn into_error(self, py: Python<'_>) -> PyErr {
         match self {
             Self::TooDeep => errors::too_deep(py),
+            Self::TooLarge => errors::plain(py, "ValueTooLarge", "the value takes more bytes than can be stored".into()),
             Self::Wire(error) => errors::undecodable(py, error),
             Self::Raised(error) => error,
         }

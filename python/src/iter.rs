@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use crate::codec::Codec;
+use crate::encode::Fail;
 use crate::{keys, lookup};
 
 /// A batch ends after this many entries, or ...
@@ -73,6 +75,7 @@ impl NativeIter {
                 What::Values => None,
                 _ => match keys::from_bytes(py, &key) {
                     Ok(key) => Some(key),
+                    Err(Fail::Raised(error)) if !error.is_instance_of::<PyException>(py) => return Err(error),
                     Err(_) => continue,
                 },
             };

@@ -22,10 +22,12 @@ pub fn encode(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut Vec<u8>) -> PyR
         return Ok(());
     }
     match put(value, codec, out, 0) {
-        Err(Fail::TooDeep) => {
+        Err(fail @ (Fail::TooDeep | Fail::TooLarge)) if codec.falls_back || matches!(fail, Fail::TooDeep) => {
             out.clear();
             put_other(&codec.fall_back(value)?, out)?;
         }
+        // The crate refuses what is there, in its own words.
+        Err(Fail::TooLarge) => {}
         result => result.map_err(|fail| fail.into_error(value.py()))?,
     }
     wire::finish_value(out, 0);
@@ -53,6 +55,7 @@ fn put(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut Vec<u8>, depth: u32) -
             let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
             wire::put_item(out, |out| put(&key, codec, out, depth))?;
             wire::put_item(out, |out| put(&value, codec, out, depth))?;
+            check_size(out, codec)?;
         }
     } else if let Some(list) = exactly::<PyList>(value) {
         put_items(list, tag::LIST, codec, out, depth)?;
@@ -82,8 +85,16 @@ fn put_items(items: &Bound<'_, PyAny>, tag: u8, codec: &Codec, out: &mut Vec<u8>
     for item in items.try_iter()? {
         let item = item?;
         wire::put_item(out, |out| put(&item, codec, out, depth))?;
+        check_size(out, codec)?;
     }
     Ok(())
+}
+
+/// Ends early with what cannot be stored: a list of a list twice of a list twice ... takes more than any memory holds, and
+/// a pickle of it may be short.
+#[inline]
+fn check_size(out: &[u8], codec: &Codec) -> Result<(), Fail> {
+    if out.len() > codec.max_value_len { Err(Fail::TooLarge) } else { Ok(()) }
 }
 
 /// Appends what the Python half made: an item, or a pair of what begins it and a buffer.
@@ -226,7 +237,7 @@ fn byte_array<'py>(py: Python<'py>, head: &[u8], rest: &[u8]) -> PyResult<Bound<
 #[pyo3(signature = (value, /, codec))]
 pub fn encode_value<'py>(value: &Bound<'py, PyAny>, codec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = Vec::new();
-    encode(value, &Codec::new(codec)?, &mut out)?;
+    encode(value, &Codec::new(codec, usize::MAX)?, &mut out)?;
     Ok(PyBytes::new(value.py(), &out))
 }
 
@@ -236,5 +247,5 @@ pub fn encode_value<'py>(value: &Bound<'py, PyAny>, codec: &Bound<'py, PyAny>) -
 #[pyfunction]
 #[pyo3(signature = (data, /, codec))]
 pub fn decode_value<'py>(py: Python<'py>, data: &[u8], codec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, data, &Codec::new(codec)?).map_err(|fail| fail.into_error(py))
+    decode(py, data, &Codec::new(codec, usize::MAX)?).map_err(|fail| fail.into_error(py))
 }

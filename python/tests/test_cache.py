@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import shmemo
+from shmemo import _keys
 
 
 def test_it_behaves_like_a_dict(cache: shmemo.Cache) -> None:
@@ -145,6 +147,23 @@ def test_errors_are_the_built_in_ones_that_fit(path: Path) -> None:
         shmemo.Cache(name="../x")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"capacity": -1},
+        {"capacity": 1.5},
+        {"capacity": 1 << 70},
+        {"max_entries": -1},
+        {"max_value_len": "x"},
+        {"max_processes": 1 << 32},
+    ],
+    ids=str,
+)
+def test_an_impossible_option_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(shmemo.InvalidOption, match=next(iter(options)).replace("max_value_len", "size")):
+        shmemo.Cache(**options)
+
+
 def test_another_capacity_warns_and_uses_what_is_there(path: Path) -> None:
     with shmemo.Cache(path, capacity="2MB") as first:
         first["k"] = 1
@@ -246,6 +265,16 @@ def test_iteration_beside_changes_never_raises() -> None:
             cache.delete(key)
             cache[key + 10_000] = value
         assert all(value == "x" * 500 for value in cache.values())
+
+
+def test_an_interrupt_in_an_iteration_is_not_lost(cache: shmemo.Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    cache[Path("/a")] = 1
+    monkeypatch.setitem(_keys.READERS, ord("p"), interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(cache)
 
 
 def test_keys_of_other_programs_are_passed_over(path: Path) -> None:

@@ -67,6 +67,11 @@ class Mutable:
 
 
 @dataclasses.dataclass(frozen=True)
+class Single:
+    only: object
+
+
+@dataclasses.dataclass(frozen=True)
 class Other:
     a: int
     b: tuple[str, ...] = ()
@@ -188,6 +193,17 @@ def test_the_depth_is_bounded(cache: shmemo.Cache) -> None:
         inner = Frozen(inner)  # type: ignore[arg-type]
     with pytest.raises(shmemo.NestedTooDeep):
         cache.get(inner)
+    # A dataclass is a container without a tuple in it too, and so is a fraction.
+    single: object = 1
+    for _ in range(64):
+        single = Single(single)
+    assert cache.get(single) is None
+    fraction: object = Fraction(1, 3)
+    for _ in range(64):
+        fraction = (fraction,)
+    for too_deep in (Single(single), fraction):
+        with pytest.raises(shmemo.NestedTooDeep):
+            cache.get(too_deep)
 
 
 def test_another_process_writes_the_same_bytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import fcntl
 import multiprocessing as mp
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 import shmemo
+from shmemo import _presence
 
 METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["anonymous", "name", "path"]
@@ -185,6 +187,35 @@ def test_a_named_cache_that_a_killed_process_left_is_used_and_removed(name: str)
     python(f"import os, shmemo; c = shmemo.Cache(name={name!r}, capacity='2MB'); c['k'] = 1; os.kill(os.getpid(), 9)")
     with shmemo.Cache(name=name) as cache:
         assert cache["k"] == 1
+
+
+def test_a_file_that_went_while_its_lock_was_waited_for_is_made_anew(name: str) -> None:
+    path = _presence.path_of(name)
+    shmemo.Cache(path, capacity="1MB").close()
+    # As one who leaves has it, between the lock and the removal.
+    leaving = os.open(path, os.O_RDWR)
+    fcntl.flock(leaving, fcntl.LOCK_EX)
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        opened = executor.submit(shmemo.Cache, name=name, capacity="1MB")
+        time.sleep(0.2)
+        os.unlink(path)
+        os.close(leaving)
+        with opened.result(60) as cache:
+            assert cache.is_current
+
+
+def test_a_child_that_got_no_lock_does_not_remove_the_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> int:
+        raise OSError(24, "Too many open files", path)
+
+    with shmemo.Cache(name=name, capacity="1MB") as cache:
+        monkeypatch.setattr(_presence, "_locked", fail)
+        pid = os.fork()
+        if pid == 0:
+            cache.close()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0 and cache.is_current
+        monkeypatch.undo()
 
 
 def use_named(name: str, rounds: int) -> None:

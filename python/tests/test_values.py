@@ -145,6 +145,35 @@ def test_what_contains_itself_or_is_very_deep_is_pickled() -> None:
         back(deep)
 
 
+def test_what_is_contained_again_and_again_takes_no_longer_for_it() -> None:
+    shared: list[Any] = [1]
+    for _ in range(60):
+        shared = [shared, shared]
+    ring: list[Any] = ["x" * 3000]
+    ring.append(ring)
+    with shmemo.Cache(capacity="4MB") as cache:
+        cache["shared"], cache["ring"] = shared, ring
+        found = cache["shared"]
+        assert found[0] is found[1] and cache["ring"][1][1][0] == ring[0]
+        # A list that is simply too long is refused in any case, and what was there before is stale.
+        cache["long"] = 1
+        with pytest.raises(shmemo.ValueTooLarge):
+            cache["long"] = ["x" * 1000] * 100 + [str(i) for i in range(30_000)]
+        assert "long" not in cache
+    with shmemo.Cache(capacity="4MB", pickle=False) as cache:
+        cache["shared"] = 1
+        with pytest.raises(shmemo.ValueTooLarge):
+            cache["shared"] = shared
+        assert "shared" not in cache
+
+
+def test_elements_without_bytes_take_no_memory() -> None:
+    # 2^32 - 1 of them, for which NumPy would make room.
+    head = b"a\x03|S0C\x01\xff\xff\xff\xff\x0f"
+    with pytest.raises(shmemo.DecodeError):
+        decode_value(head + bytes(-len(head) % 8), Codec())
+
+
 def test_without_pickle_a_type_is_refused_and_a_pickle_is_a_miss(path: Path) -> None:
     with shmemo.Cache(path, capacity="4MB") as writer, shmemo.Cache(path, pickle=False) as reader:
         writer["thing"] = Thing(1)
