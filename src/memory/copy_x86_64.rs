@@ -10,6 +10,8 @@
 //! memory from 4 KiB on and costs 5 to 17 % in L1; it never leaves the source.
 
 use core::arch::asm;
+#[cfg(not(shmemo_model))]
+use core::arch::x86_64 as simd;
 
 /// Copies `len >= 8` bytes out of shared memory.
 ///
@@ -258,7 +260,7 @@ pub(super) unsafe fn copy_long_sse2(src: *const u8, dst: *mut u8, len: usize) {
     unsafe { blocks!(src, dst, len, "movups", "xmm", "16", "15", "64", "") }
 }
 
-/// Which of the eight words at `src` are `wanted` in the bits of `mask` of their upper halves: a bit for each.
+/// The 64 bytes at `src`.
 ///
 /// A load of this processor is an acquire, whatever its width, and to the compiler the assembly may
 /// read and write anything, so nothing moves across it. Two words
@@ -268,8 +270,7 @@ pub(super) unsafe fn copy_long_sse2(src: *const u8, dst: *mut u8, len: usize) {
 /// `src` is word-aligned and valid for atomic reads of 64 bytes.
 #[cfg(not(shmemo_model))]
 #[inline(always)]
-pub(super) unsafe fn match_upper_halves(src: *const u8, mask: u32, wanted: u32) -> u32 {
-    use core::arch::x86_64 as simd;
+unsafe fn line(src: *const u8) -> [simd::__m128; 4] {
     let (a, b, c, d): (simd::__m128, simd::__m128, simd::__m128, simd::__m128);
     // SAFETY: the 64 bytes that the caller vouches for (I1), read by assembly (I2).
     unsafe {
@@ -282,12 +283,49 @@ pub(super) unsafe fn match_upper_halves(src: *const u8, mask: u32, wanted: u32) 
             options(nostack, preserves_flags)
         );
     }
+    [a, b, c, d]
+}
+
+/// Which of the eight words at `src` are `wanted` in the bits of `mask` of their upper (else lower) halves: a bit for each.
+///
+/// # Safety
+/// As for [`line`].
+#[cfg(not(shmemo_model))]
+#[inline(always)]
+pub(super) unsafe fn match_words<const UPPER: bool>(src: *const u8, mask: u32, wanted: u32) -> u32 {
+    // SAFETY: as for this function (I1, I2).
+    let [a, b, c, d] = unsafe { line(src) };
     // SAFETY: every x86-64 processor has SSE2; private values only.
     unsafe {
         let (mask, wanted) = (simd::_mm_set1_epi32(mask.cast_signed()), simd::_mm_set1_epi32(wanted.cast_signed()));
-        let upper = |first, second| simd::_mm_castps_si128(simd::_mm_shuffle_ps::<0b11_01_11_01>(first, second));
+        let of_words = |first, second| {
+            simd::_mm_castps_si128(if UPPER {
+                simd::_mm_shuffle_ps::<0b11_01_11_01>(first, second)
+            } else {
+                simd::_mm_shuffle_ps::<0b10_00_10_00>(first, second)
+            })
+        };
         let is_wanted = |halves| simd::_mm_cmpeq_epi32(simd::_mm_and_si128(halves, mask), wanted);
-        let matches = simd::_mm_packs_epi32(is_wanted(upper(a, b)), is_wanted(upper(c, d)));
+        let matches = simd::_mm_packs_epi32(is_wanted(of_words(a, b)), is_wanted(of_words(c, d)));
         simd::_mm_movemask_epi8(simd::_mm_packs_epi16(matches, simd::_mm_setzero_si128())).cast_unsigned()
+    }
+}
+
+/// Which of the sixteen halves at `src` are `wanted` in the bits of `mask`: a bit for each.
+///
+/// # Safety
+/// As for [`line`].
+#[cfg(not(shmemo_model))]
+#[inline(always)]
+pub(super) unsafe fn match_halves(src: *const u8, mask: u32, wanted: u32) -> u32 {
+    // SAFETY: as for this function (I1, I2).
+    let [a, b, c, d] = unsafe { line(src) };
+    // SAFETY: every x86-64 processor has SSE2; private values only.
+    unsafe {
+        let (mask, wanted) = (simd::_mm_set1_epi32(mask.cast_signed()), simd::_mm_set1_epi32(wanted.cast_signed()));
+        let is_wanted = |halves| simd::_mm_cmpeq_epi32(simd::_mm_and_si128(simd::_mm_castps_si128(halves), mask), wanted);
+        let first = simd::_mm_packs_epi32(is_wanted(a), is_wanted(b));
+        let second = simd::_mm_packs_epi32(is_wanted(c), is_wanted(d));
+        simd::_mm_movemask_epi8(simd::_mm_packs_epi16(first, second)).cast_unsigned()
     }
 }

@@ -117,7 +117,26 @@ impl Memory for MappedMemory {
         const { assert!(N == 8) };
         let from = self.few_words::<N>(at);
         // SAFETY: eight words from the word-aligned `from` on are inside the mapping (I1), and read by accesses of whole words (I2).
-        unsafe { super::copy_x86_64::match_upper_halves(from, mask, wanted) }
+        unsafe { super::copy_x86_64::match_words::<true>(from, mask, wanted) }
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
+    #[inline]
+    fn match_lower_halves<const N: usize>(&self, at: usize, wanted: u32) -> u32 {
+        const { assert!(N == 8) };
+        let from = self.few_words::<N>(at);
+        // SAFETY: eight words from the word-aligned `from` on are inside the mapping (I1), and read by accesses of whole words (I2).
+        unsafe { super::copy_x86_64::match_words::<false>(from, u32::MAX, wanted) }
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
+    #[inline]
+    fn match_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
+        const { assert!(N == 16) };
+        let from = self.few_words::<8>(at);
+        // SAFETY: sixteen halves from the word-aligned `from` on are inside the mapping (I1), and read by accesses of whole halves
+        // (I2).
+        unsafe { super::copy_x86_64::match_halves(from, mask, wanted) }
     }
 
     #[inline]

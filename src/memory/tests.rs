@@ -10,6 +10,7 @@ use crate::protocol::{Half, Memory, Word};
 fn behaves(memory: &impl Memory, len: usize) {
     words_and_halves(memory, len);
     payloads(memory, len);
+    matches(memory);
     bounds(memory, len);
 }
 
@@ -28,6 +29,18 @@ fn words_and_halves(memory: &impl Memory, len: usize) {
     }
     (0..10).for_each(|attempt| memory.pause(attempt));
     [0, 3, len - 1, len, usize::MAX].into_iter().for_each(|at| memory.prefetch(at));
+}
+
+fn matches(memory: &impl Memory) {
+    for i in 0..8 {
+        memory.word(512 + i * 8).store((i as u64 % 3) << 33 | 1 << 32 | (i as u64 % 2) << 5, Relaxed);
+    }
+    assert_eq!(memory.match_upper_halves::<8>(512, !1, 2), 0b1001_0010);
+    assert_eq!(memory.match_upper_halves::<8>(512, !0, 2), 0);
+    assert_eq!(memory.match_lower_halves::<8>(512, 1 << 5), 0b1010_1010);
+    (0..16).for_each(|i| memory.half(1024 + i * 4).store((i as u32 % 5) | (1 << 31)));
+    assert_eq!(memory.match_halves::<16>(1024, 7, 3), 0b10_0001_0000_1000);
+    (0..16).for_each(|i| memory.half(1024 + i * 4).store(0));
 }
 
 fn payloads(memory: &impl Memory, len: usize) {

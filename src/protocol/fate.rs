@@ -4,7 +4,7 @@ use super::append::Purpose;
 use super::entry::Header;
 use super::sweep::{COMPACT, Mercy, RETAINED, Walk};
 use super::tally::Tally;
-use super::{Claim, Core, Event, Kind, Log, Memory, Mutant, Op, Place, Probe, SlotWord, wanted};
+use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Place, Probe, SlotWord, wanted};
 use crate::layout::{SLOTS, UNIT};
 
 /// Survivors longer than this are not copied: their segment stays as the youngest.
@@ -23,10 +23,7 @@ impl<M: Memory> Op<'_, M> {
         let bucket_at = self.core.layout.slot_at(self.core.layout.bucket_of(header.hash32), 0);
         let here = SlotWord::live(place, walk.generation, 0, 0);
         // No slot comes to point here any more, so those that do not now need no second look.
-        let mut pointing = 0u32;
-        for (slot, word) in self.core.memory.words::<SLOTS>(bucket_at).into_iter().enumerate() {
-            pointing |= u32::from(Core::<M>::read_slot(word).names_place_of(here)) << slot;
-        }
+        let mut pointing = self.core.memory.match_lower_halves::<SLOTS>(bucket_at, SlotWord::lower_half_of(place));
         while pointing != 0 {
             let slot_at = bucket_at + pointing.trailing_zeros() as usize * 8;
             pointing &= pointing - 1;

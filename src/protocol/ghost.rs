@@ -12,6 +12,7 @@ use super::{Core, Half, Log, Memory};
 use crate::layout::GHOSTS;
 
 const EPOCH_MASK: u32 = 0x3f;
+const FINGERPRINT_MASK: u32 = 0xff_ffff;
 
 /// For how many epochs of its log a ghost says anything.
 pub(super) const EPOCHS: [u32; 2] = [24, 8];
@@ -19,7 +20,7 @@ pub(super) const EPOCHS: [u32; 2] = [24, 8];
 fn fingerprint(hash32: u32, tag: u16) -> u32 {
     // The set comes from the upper bits of `hash32`; what tells keys of one set apart is in the lower ones and in the
     // tag.
-    (hash32.wrapping_mul(0x9e37_79b1) ^ u32::from(tag) << 12 ^ u32::from(tag)) & 0xff_ffff
+    (hash32.wrapping_mul(0x9e37_79b1) ^ u32::from(tag) << 12 ^ u32::from(tag)) & FINGERPRINT_MASK
 }
 
 /// A key that came back.
@@ -46,17 +47,20 @@ impl<M: Memory> Core<M> {
 
     /// Takes the ghost of a key, if there is one that still says anything.
     pub(super) fn take_ghost(&self, hash32: u32, tag: u16, epochs: [u32; 2]) -> Option<Ghost> {
-        let set = self.layout.ghost_set_of(hash32);
+        let set_at = self.layout.ghost_at(self.layout.ghost_set_of(hash32), 0);
         let wanted = fingerprint(hash32, tag);
-        (0..GHOSTS).find_map(|i| {
-            let half = self.memory.half(self.layout.ghost_at(set, i));
+        let mut candidates = self.memory.match_halves::<GHOSTS>(set_at, FINGERPRINT_MASK, wanted);
+        while candidates != 0 {
+            let half = self.memory.half(set_at + candidates.trailing_zeros() as usize * 4);
+            candidates &= candidates - 1;
             let word = half.load();
-            let ghost = if word & 0xff_ffff == wanted { decode(word, epochs) } else { None };
+            let ghost = if word & FINGERPRINT_MASK == wanted { decode(word, epochs) } else { None };
             if ghost.is_some() {
                 half.store(0);
+                return ghost;
             }
-            ghost
-        })
+        }
+        None
     }
 
     /// Leaves a ghost, in place of the one of its set that says least.

@@ -126,6 +126,13 @@ impl SlotWord {
         ((TAG_MASK as u32) << (TAG_SHIFT - 32), u32::from(tag) << (TAG_SHIFT - 32))
     }
 
+    /// The lower half of every word that names a place: the unit, and some bits of the segment.
+    #[inline]
+    pub fn lower_half_of(place: Place) -> u32 {
+        const { assert!(UNIT_BITS < 32) };
+        place.unit as u32 | (place.segment as u32) << SEGMENT_SHIFT
+    }
+
     /// The bits of the hash.
     #[inline]
     pub fn tag(self) -> u16 {
@@ -195,6 +202,10 @@ mod tests {
         let is_wanted = |word: SlotWord| (word.bits() >> 32) as u32 & mask == wanted;
         assert!(is_wanted(word) && is_wanted(word.with_freq(0)) && !is_wanted(tentative) && !is_wanted(SlotWord::EMPTY));
         assert!(word.same_entry(word.with_freq(0)) && !word.same_entry(tentative));
+        assert_eq!(
+            (word.bits() as u32, tentative.bits() as u32),
+            (SlotWord::lower_half_of(place), SlotWord::lower_half_of(place))
+        );
     }
 
     #[test]

@@ -58,8 +58,20 @@ pub trait Memory {
             matches | u32::from(upper & mask == wanted) << i
         })
     }
+    /// Which of the `N` words from `at` on, a multiple of 8, have this lower half: a bit for each. Every word is read once,
+    /// with acquire.
+    #[inline]
+    fn match_lower_halves<const N: usize>(&self, at: usize, wanted: u32) -> u32 {
+        let words = self.words::<N>(at).into_iter().enumerate();
+        words.fold(0, |matches, (i, word)| matches | u32::from(word.load(Ordering::Acquire) as u32 == wanted) << i)
+    }
     /// The 32-bit word at `at`, a multiple of 4, in a part of the file that is only ever used by halves.
     fn half(&self, at: usize) -> &Self::Half;
+    /// Which of the `N` 32-bit words from `at` on, a multiple of 8, are `wanted` in the bits of `mask`: a bit for each.
+    #[inline]
+    fn match_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
+        (0..N).fold(0, |matches, i| matches | u32::from(self.half(at + i * 4).load() & mask == wanted) << i)
+    }
     /// A fence. `Relaxed` means none (a weakened model).
     fn fence(&self, order: Ordering);
     /// A full fence (`SeqCst`) right behind an exchange of this thread that succeeded. Where every exchange is a full
