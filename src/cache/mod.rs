@@ -96,6 +96,11 @@ impl World for Here<'_> {
             self.inner.add_up(self.lane);
         }
     }
+
+    fn count_stored(&self, units: u64) {
+        self.lane.count(Event::AppendedUnits, units);
+        self.count(Event::Stored, 1);
+    }
 }
 
 impl Inner {

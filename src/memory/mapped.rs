@@ -75,7 +75,7 @@ impl MappedMemory {
     }
 
     /// Where `N` words at `at` start, after the check that they are inside (I1).
-    #[inline]
+    #[inline(always)]
     fn few_words<const N: usize>(&self, at: usize) -> *mut u8 {
         self.extent.check_words::<N>(at);
         // SAFETY: `at` is less than the mapping's length, by the check above (I1).
@@ -83,7 +83,7 @@ impl MappedMemory {
     }
 
     /// Where the payload of `len` bytes at `at` starts, after the check that it is inside, padding included (I1).
-    #[inline]
+    #[inline(always)]
     fn payload(&self, at: usize, len: usize) -> *mut u8 {
         self.extent.check_payload(at, len);
         // SAFETY: `at` is at most the mapping's length, by the check above (I1).
@@ -95,7 +95,7 @@ impl Memory for MappedMemory {
     type Word = SharedWord;
     type Half = SharedHalf;
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, at: usize) -> &SharedWord {
         self.extent.check_word(at);
         // SAFETY: eight aligned bytes inside the mapping by the check above (I1), which lives as long as `self`; the type is a
@@ -103,7 +103,7 @@ impl Memory for MappedMemory {
         unsafe { &*self.base.add(at).cast() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn words<const N: usize>(&self, at: usize) -> [&SharedWord; N] {
         let first = self.few_words::<N>(at).cast::<SharedWord>();
         // SAFETY: `N` words from the aligned `first` on are inside the mapping by the check in `few_words` (I1), which lives as
@@ -112,7 +112,7 @@ impl Memory for MappedMemory {
     }
 
     #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
-    #[inline]
+    #[inline(always)]
     fn match_upper_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
         const { assert!(N == 8) };
         let from = self.few_words::<N>(at);
@@ -121,7 +121,7 @@ impl Memory for MappedMemory {
     }
 
     #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
-    #[inline]
+    #[inline(always)]
     fn match_lower_halves<const N: usize>(&self, at: usize, wanted: u32) -> u32 {
         const { assert!(N == 8) };
         let from = self.few_words::<N>(at);
@@ -130,7 +130,7 @@ impl Memory for MappedMemory {
     }
 
     #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
-    #[inline]
+    #[inline(always)]
     fn match_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
         const { assert!(N == 16) };
         let from = self.few_words::<8>(at);
@@ -193,7 +193,7 @@ impl Memory for MappedMemory {
         unsafe { copy::copy_to_shared(bytes, to) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn payload_equals(&self, at: usize, bytes: &[u8]) -> bool {
         let from = self.payload(at, bytes.len());
         // SAFETY: the bytes from the word-aligned `from`, padding included, are inside the mapping (I1) and read as relaxed

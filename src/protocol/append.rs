@@ -28,11 +28,11 @@ pub struct Claim {
 pub struct Appended {
     pub(super) word: SlotWord,
     pub(super) units: usize,
-    pub(super) tail_before: usize,
 }
 
 impl<M: Memory> Core<M> {
     /// Claims a segment whose state was just read. Checks what the file says of it before anything is believed.
+    #[inline(always)]
     pub(super) fn claim(&self, segment: usize, from: StateWord, log: Log, owner: Owner) -> Option<Claim> {
         let held = from.transition_to_claimed(log, owner);
         if !self.swap_state(segment, from, held) {
@@ -62,11 +62,22 @@ impl<M: Memory> Core<M> {
 
     /// Gives a segment back, to OPEN or, if next to nothing more fits or `seal` says so, to SEALED. `false` means that
     /// this process had been taken for dead meanwhile, and the segment is no longer its own.
+    #[inline]
     pub(super) fn release(&self, claim: Claim, seal: bool) -> bool {
         let log = claim.held.log();
         let full = claim.tail + self.least_room() > self.layout.segment_units;
         let to = if seal || full { StateWord::sealed(log) } else { StateWord::open(log) };
         self.swap_state(claim.segment, claim.held, to)
+    }
+
+    /// Gives a segment back that has too little room for so many units. An entry that is large for a segment leaves the
+    /// rest to smaller ones, as long as much is left.
+    #[cold]
+    #[inline(never)]
+    fn release_too_full(&self, claim: Claim, units: usize) {
+        let room = self.layout.segment_units - claim.tail;
+        let seal = units * 8 < self.layout.segment_units || room * 8 < self.layout.segment_units;
+        self.release(claim, seal);
     }
 
     /// With less room than this left, in units, a segment is full.
@@ -75,6 +86,7 @@ impl<M: Memory> Core<M> {
     }
 
     /// Appends an entry to a claimed segment that has room for it, and counts it in.
+    #[inline]
     pub(super) fn append(&self, claim: &mut Claim, key: &Key<'_>, content: &Content<'_>, era: u32, freq: u8) -> Appended {
         let units = content.units(key.bytes.len());
         let place = Place { segment: claim.segment, unit: claim.tail };
@@ -94,24 +106,27 @@ impl<M: Memory> Core<M> {
         self.advance(claim, units, from.era, SlotWord::live(place, claim.generation, tag, freq))
     }
 
+    #[inline]
     fn advance(&self, claim: &mut Claim, units: usize, era: u32, word: SlotWord) -> Appended {
-        let tail_before = claim.tail;
         claim.tail += units;
         if !wanted(Mutant::TailAfterPublish) {
             self.store_tail(claim);
         }
-        self.raise_tally(claim.segment, claim.generation, era, units);
+        self.raise_tally(claim, era, units);
         // The next entry is written right behind, in all likelihood by this thread and as long; not so long ago the lines
         // belonged to entries that nobody looked at any more.
-        let next = self.layout.unit_at(claim.segment, claim.tail);
-        for line in 0..(units * UNIT / 64 + 1).min(PREFETCHED_LINES) {
-            self.memory.prefetch(next + line * 64);
+        let mut next = self.layout.unit_at(claim.segment, claim.tail);
+        let end = next + (units * UNIT).min((PREFETCHED_LINES - 1) * 64);
+        while next <= end {
+            self.memory.prefetch(next);
+            next += 64;
         }
-        Appended { word, units, tail_before }
+        Appended { word, units }
     }
 
     /// Release: pairs with the acquire of the sweeper's (or a recoverer's) look at the state; the bytes below the tail
     /// are there.
+    #[inline]
     pub(super) fn store_tail(&self, claim: &Claim) {
         self.memory.word(self.layout.segment_at(claim.segment, segment::TAIL)).store(claim.tail as u64, Ordering::Release);
     }
@@ -119,7 +134,7 @@ impl<M: Memory> Core<M> {
     /// Takes back what was appended last and never went live: nobody has a word for it.
     pub(super) fn take_back(&self, claim: &mut Claim, appended: &Appended, era: u32) {
         self.lower_tally(claim.segment, claim.generation, era, Tally { count: 1, units: appended.units });
-        claim.tail = appended.tail_before;
+        claim.tail = appended.word.place().unit;
         self.store_tail(claim);
     }
 }
@@ -136,18 +151,28 @@ pub(super) enum Purpose {
 impl<M: Memory> Op<'_, M> {
     /// Claims a segment of a log with room for so many units, without sweeping: the segment of last time, any other
     /// OPEN one, or a FREE one.
+    #[inline(always)]
     pub(super) fn claim_room(&self, log: Log, units: usize, purpose: Purpose) -> Option<Claim> {
         let owner = self.owner?;
-        let hint = &self.hints.open[log as usize];
-        let hinted = hint.load(Ordering::Relaxed) as usize;
-        if let Some(claim) = (hinted < self.core.layout.segments).then(|| self.claim_open(hinted, log, units, owner)).flatten() {
+        let hinted = self.hints.open[log as usize].load(Ordering::Relaxed) as usize;
+        if hinted < self.core.layout.segments
+            && let Some(claim) = self.claim_open(hinted, log, units, owner)
+        {
             return Some(claim);
         }
+        self.copy().claim_another(log, units, owner, purpose)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_another(&self, log: Log, units: usize, owner: Owner, purpose: Purpose) -> Option<Claim> {
         let claim = self.claim_any_open(log, units, owner).or_else(|| self.claim_free(log, owner, purpose))?;
+        let hint = &self.hints.open[log as usize];
         hint.store(claim.segment as u32, Ordering::Relaxed);
         Some(claim)
     }
 
+    #[inline(always)]
     fn claim_open(&self, segment: usize, log: Log, units: usize, owner: Owner) -> Option<Claim> {
         let core = self.core;
         let state = core.state(segment);
@@ -159,10 +184,7 @@ impl<M: Memory> Op<'_, M> {
         if room >= units {
             return Some(claim);
         }
-        // Too little room. An entry that is large for a segment leaves the rest to smaller ones, as long as much is
-        // left.
-        let seal = units * 8 < core.layout.segment_units || room * 8 < core.layout.segment_units;
-        core.release(claim, seal);
+        core.release_too_full(claim, units);
         None
     }
 

@@ -112,7 +112,7 @@ impl<M: Memory> Op<'_, M> {
         walk.evicted.entries[log] += 1;
         walk.evicted.units[log] += probe.header.units() as u64;
         if !self.core.layout.geometry.is_exact_lru() {
-            self.core.leave_ghost(probe.header.hash32, probe.word.tag(), walk.log, self.core.epochs());
+            self.core.leave_ghost(probe.header.hash32, probe.word.tag(), walk.log, walk.epochs);
         }
         self.count(if probe.word.freq() == 0 { Event::EvictedUnused } else { Event::EvictedUsed });
         true

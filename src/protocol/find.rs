@@ -110,7 +110,11 @@ impl<M: Memory> Core<M> {
                 Look::Again
             };
         }
-        let header = key.map_or_else(|| Header::read(self, place), |key| Header::read_of(self, place, key));
+        // Not by `map_or_else`, whose closures are not inlined everywhere.
+        let header = match key {
+            Some(key) => Header::read_of(self, place, key),
+            None => Header::read(self, place),
+        };
         if let Some(header) = header {
             let (expiry_ms, version) = (header.expiry(self), header.version(self));
             return Look::Match(Probe { slot_at, word: again, generation, header, expiry_ms, version }, generation_word);

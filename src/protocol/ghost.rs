@@ -46,10 +46,14 @@ impl<M: Memory> Core<M> {
     }
 
     /// Takes the ghost of a key, if there is one that still says anything.
-    pub(super) fn take_ghost(&self, hash32: u32, tag: u16, epochs: [u32; 2]) -> Option<Ghost> {
+    pub(super) fn take_ghost(&self, hash32: u32, tag: u16) -> Option<Ghost> {
         let set_at = self.layout.ghost_at(self.layout.ghost_set_of(hash32), 0);
         let wanted = fingerprint(hash32, tag);
         let mut candidates = self.memory.match_halves::<GHOSTS>(set_at, FINGERPRINT_MASK, wanted);
+        if candidates == 0 {
+            return None;
+        }
+        let epochs = self.epochs();
         while candidates != 0 {
             let half = self.memory.half(set_at + candidates.trailing_zeros() as usize * 4);
             candidates &= candidates - 1;

@@ -66,6 +66,11 @@ pub trait World {
     fn entropy(&self) -> u32;
     /// Counts an event.
     fn count(&self, event: Event, times: u64);
+    /// Counts an entry of so many units that was stored.
+    fn count_stored(&self, units: u64) {
+        self.count(Event::AppendedUnits, units);
+        self.count(Event::Stored, 1);
+    }
 }
 
 /// What is counted. The numbers are places in a registry line.

@@ -31,6 +31,7 @@ pub(super) struct Pin<'a, M: Memory> {
 }
 
 impl<M: Memory> Drop for Pin<'_, M> {
+    #[inline]
     fn drop(&mut self) {
         // Release: what was done under the pin comes before. An exchange, not a store: were this process taken for dead
         // and its line given away, it must not take away the pin of another.
@@ -42,6 +43,7 @@ impl<'a, M: Memory> Op<'a, M> {
     /// Pins the entry that was found and looks at slot and generation once more. Gives the word as it stands now (its
     /// use count may have changed), or `None` if it is no longer there or if all hazard words of this process are taken
     /// for too long.
+    #[inline]
     pub(super) fn pin(&self, probe: &Probe) -> Option<(Pin<'a, M>, SlotWord)> {
         let pin = self.take_pin(encode(probe.place().segment, probe.generation))?;
         if !wanted(Mutant::NoPinFence) {
@@ -60,17 +62,31 @@ impl<'a, M: Memory> Op<'a, M> {
         self.owner.is_some_and(|owner| (0..PINS).all(|pin| is_taken(usize::from(owner.line), pin)))
     }
 
+    #[inline]
     fn take_pin(&self, word: u64) -> Option<Pin<'a, M>> {
         let line = usize::from(self.owner?.line);
         let first = self.hints.lane as usize;
+        match self.try_pin(line, first, word) {
+            None => self.copy().take_another_pin(line, first, word),
+            pin => pin,
+        }
+    }
+
+    #[inline]
+    fn try_pin(&self, line: usize, pin: usize, word: u64) -> Option<Pin<'a, M>> {
+        let at = self.core.layout.line_at(line, line::PINS) + pin % PINS * 8;
+        // Acquire: pairs with the release of the thread that used it before.
+        let taken = self.core.memory.word(at).compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
+        if taken.is_ok() { Some(Pin { core: self.core, at, word }) } else { None }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_another_pin(&self, line: usize, first: usize, word: u64) -> Option<Pin<'a, M>> {
         // Only threads of this very process take these words, each for the length of an exchange.
         for attempt in 0..64 {
-            for i in 0..PINS {
-                let at = self.core.layout.line_at(line, line::PINS) + (first + i) % PINS * 8;
-                // Acquire: pairs with the release of the thread that used it before.
-                if self.core.memory.word(at).compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                    return Some(Pin { core: self.core, at, word });
-                }
+            if let Some(pin) = (0..PINS).find_map(|i| self.try_pin(line, first + i, word)) {
+                return Some(pin);
             }
             self.core.memory.pause(attempt);
         }

@@ -100,7 +100,7 @@ impl<M: Memory> Op<'_, M> {
         if self.core.layout.geometry.is_exact_lru() {
             return newcomer;
         }
-        let Some(ghost) = self.core.take_ghost(key.hash32, key.tag, self.core.epochs()) else { return newcomer };
+        let Some(ghost) = self.core.take_ghost(key.hash32, key.tag) else { return newcomer };
         self.count(Event::GhostHit);
         self.core.adapt(ghost, units);
         Admission { log: Log::Main, freq: if ghost.log == Log::Main { 3 } else { 0 } }

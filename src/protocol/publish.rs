@@ -84,13 +84,13 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Gives the claim back, with the entry or without.
+    #[inline]
     pub(super) fn finish(&self, mut claim: Claim, appended: &Appended, published: bool) {
         if published {
             if wanted(Mutant::TailAfterPublish) {
                 self.core.store_tail(&claim);
             }
-            self.world.count(Event::Stored, 1);
-            self.world.count(Event::AppendedUnits, appended.units as u64);
+            self.world.count_stored(appended.units as u64);
         } else {
             self.core.take_back(&mut claim, appended, self.era);
         }
@@ -133,16 +133,24 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// A segment of a log with room, if need be by sweeping.
+    #[inline]
     pub(super) fn room(&self, log: Log, units: usize) -> Option<Claim> {
+        match self.claim_room(log, units, Purpose::Store) {
+            None => self.copy().room_by_sweeping(log, units),
+            claim => claim,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn room_by_sweeping(&self, log: Log, units: usize) -> Option<Claim> {
         let mut effort = 0;
-        loop {
+        while self.make_room(&mut effort) {
             if let Some(claim) = self.claim_room(log, units, Purpose::Store) {
                 return Some(claim);
             }
-            if !self.make_room(&mut effort) {
-                return None;
-            }
         }
+        None
     }
 
     /// Makes an appended entry the value of its key. `false`: something else must be done first, and nothing of it was
@@ -184,6 +192,7 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Replaces the entry that was found, if it is still there, under a pin.
+    #[inline]
     pub(super) fn replace(&self, probe: &Probe, word: SlotWord, counted: bool) -> bool {
         let Some((pin, now)) = self.pin(probe) else { return false };
         if !self.core.swap_slot(probe.slot_at, now, word) {
@@ -253,10 +262,14 @@ impl<M: Memory> Op<'_, M> {
 
     /// Puts a tentative word into a slot of its bucket: an empty one, one whose word dangles, or that of the coldest
     /// entry.
+    #[inline]
     fn take_slot(&self, key: &Key<'_>, tentative: SlotWord) -> Option<usize> {
         let bucket = self.core.layout.bucket_of(key.hash32);
         let slots = (0..SLOTS).map(|slot| self.core.layout.slot_at(bucket, slot));
-        for at in slots.clone() {
+        let (mask, empty) = SlotWord::upper_half_of_empty();
+        let empty = self.core.memory.match_upper_halves::<SLOTS>(self.core.layout.slot_at(bucket, 0), mask, empty);
+        let first = if empty == 0 { 0 } else { empty.trailing_zeros() as usize };
+        for at in slots.clone().skip(first) {
             let word = self.core.slot(at);
             let is_free = match word.kind() {
                 Kind::Empty => true,

@@ -120,6 +120,12 @@ impl SlotWord {
         ((!0 << (TAG_SHIFT - 32)) & !((FREQ_MASK >> 32) as u32), live_with)
     }
 
+    /// Mask and value of the upper half of an empty word as `EMPTY` has it.
+    #[inline]
+    pub fn upper_half_of_empty() -> (u32, u32) {
+        (!0, 0)
+    }
+
     /// Mask and value of the upper half of any word with this tag.
     #[inline]
     pub fn upper_half_of_tag(tag: u16) -> (u32, u32) {

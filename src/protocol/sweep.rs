@@ -62,6 +62,8 @@ pub(super) struct Walk {
     pub own: Option<Claim>,
     pub targets: [Option<Claim>; 2],
     pub evicted: Evicted,
+    /// Of each log, when the step began.
+    pub epochs: [u32; 2],
     /// What this step took out of the segment and has not yet counted out.
     pub gone: Tally,
     pub mercy: Mercy,
@@ -141,6 +143,7 @@ impl<M: Memory> Op<'_, M> {
             own: None,
             targets: [None, None],
             evicted: Evicted::default(),
+            epochs: core.epochs(),
             gone: Tally::default(),
             mercy,
             is_for_room: true,
@@ -161,30 +164,28 @@ impl<M: Memory> Op<'_, M> {
     }
 
     fn handle_some(&self, walk: &mut Walk, most_evictions: u64) {
-        self.prefetch_buckets(walk);
-        self.handle_entries(walk, most_evictions);
+        let mut headers = [None; STEP_ENTRIES];
+        self.read_ahead(walk, &mut headers);
+        self.handle_entries(walk, &headers, most_evictions);
         let gone = core::mem::take(&mut walk.gone);
         if gone.count > 0 {
             self.core.lower_tally(walk.segment, walk.generation, self.era, gone);
         }
     }
 
-    fn handle_entries(&self, walk: &mut Walk, most_evictions: u64) {
+    fn handle_entries(&self, walk: &mut Walk, headers: &[Option<Header>; STEP_ENTRIES], most_evictions: u64) {
         let mut units = 0;
-        for _ in 0..STEP_ENTRIES {
-            let tail = walk.own.as_ref().map_or(walk.tail, |claim| claim.tail);
-            let evictions: u64 = walk.evicted.entries.iter().sum();
-            if walk.hand >= tail || units >= STEP_UNITS || evictions >= most_evictions {
+        for header in headers {
+            let evictions = walk.evicted.entries[0] + walk.evicted.entries[1];
+            if walk.hand >= walk.tail || units >= STEP_UNITS || evictions >= most_evictions {
                 return;
             }
-            let place = Place { segment: walk.segment, unit: walk.hand };
-            let header = Header::read(self.core, place).filter(|header| place.unit + header.units() <= tail);
             let Some(header) = header else {
                 self.empty_rotten(walk);
-                walk.hand = tail;
+                walk.hand = walk.tail;
                 return;
             };
-            self.handle_entry(walk, place, &header);
+            self.handle_entry(walk, Place { segment: walk.segment, unit: walk.hand }, header);
             if walk.is_stuck {
                 return;
             }
@@ -193,15 +194,21 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// The buckets and ghosts of a step's entries come from memory side by side, not one after the other.
-    fn prefetch_buckets(&self, walk: &Walk) {
+    /// The headers of a step's entries, as far as they are whole and below the tail: they do not change (I3). Their
+    /// buckets and ghosts come from memory side by side, not one after the other.
+    #[inline]
+    fn read_ahead(&self, walk: &Walk, headers: &mut [Option<Header>; STEP_ENTRIES]) {
         let mut unit = walk.hand;
-        for _ in 0..STEP_ENTRIES {
-            let place = Place { segment: walk.segment, unit };
-            let Some(header) = Header::read(self.core, place).filter(|_| unit < walk.tail) else { return };
+        for place_of_header in headers {
+            if unit >= walk.tail {
+                break;
+            }
+            let header = Header::read(self.core, Place { segment: walk.segment, unit });
+            let Some(header) = header.filter(|header| unit + header.units() <= walk.tail) else { break };
             self.core.memory.prefetch(self.core.layout.slot_at(self.core.layout.bucket_of(header.hash32), 0));
             self.core.prefetch_ghosts(header.hash32);
             unit += header.units();
+            *place_of_header = Some(header);
         }
     }
 

@@ -14,7 +14,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Core, Log, Memory, Mutant, Word};
+use super::{Claim, Core, Log, Memory, Mutant, Word};
 use crate::layout::header;
 use crate::layout::segment::{ADDED, ADDED_UNITS, GONE, GONE_UNITS};
 
@@ -24,10 +24,39 @@ fn tag(generation: u64, era: u32) -> u64 {
     (generation & 0xfff) << 52 | u64::from(era & 0xff_ffff) << 28
 }
 
+const _: () = assert!(ADDED == ADDED_UNITS + 8 && GONE == GONE_UNITS + 8);
+
 /// Whether a tally was begun in a later era than `era`: then what is to be counted is dead already.
 fn is_of_later_era(word: u64, generation: u64, era: u32) -> bool {
     let (mine, theirs) = (era & 0xff_ffff, (word >> 28) as u32 & 0xff_ffff);
     word >> 52 == generation & 0xfff && (1..=0x7f_ffff).contains(&(theirs.wrapping_sub(mine) & 0xff_ffff))
+}
+
+/// The rare half of raising a tally: it was begun in another generation or era, or it is as high as it can be.
+#[cold]
+#[inline(never)]
+fn begin_tally(word: &impl Word, seen: u64, generation: u64, era: u32, amount: u64) {
+    let mine = tag(generation, era);
+    if is_of_later_era(seen, generation, era) {
+        return;
+    }
+    let count = if seen & !VALUE_MASK == mine { VALUE_MASK } else { amount.min(VALUE_MASK) };
+    word.store(mine | count, Ordering::Relaxed);
+}
+
+fn add_to_gone(word: &impl Word, mine: u64, amount: u64) -> bool {
+    let mut seen = word.load(Ordering::Relaxed);
+    // A failure means that somebody else counted; should it happen this often, the hint is left as it is.
+    for _ in 0..64 {
+        // A foreign tag is left from before: what was added since has another.
+        let before = if seen & !VALUE_MASK == mine { seen & VALUE_MASK } else { 0 };
+        let new = mine | (before + amount).min(VALUE_MASK);
+        match word.compare_exchange(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
+    }
+    false
 }
 
 /// What is known of the live entries of a segment.
@@ -42,18 +71,20 @@ pub struct Tally {
 impl<M: Memory> Core<M> {
     /// Before an entry is published, by the holder of its segment. Relaxed, like every access here: nothing is inferred
     /// from a tally.
-    pub(super) fn raise_tally(&self, segment: usize, generation: u64, era: u32, units: usize) {
-        let mine = tag(generation, era);
-        for (field, amount) in [(ADDED_UNITS, units as u64), (ADDED, 1)] {
-            let word = self.memory.word(self.layout.segment_at(segment, field));
+    #[inline]
+    pub(super) fn raise_tally(&self, claim: &Claim, era: u32, units: usize) {
+        let mine = tag(claim.generation, era);
+        let [added_units, added] = self.memory.words::<2>(self.layout.segment_at(claim.segment, ADDED_UNITS));
+        for (word, amount) in [(added_units, units as u64), (added, 1)] {
             let seen = word.load(Ordering::Relaxed);
-            if seen & !VALUE_MASK == mine {
-                word.store(mine | ((seen & VALUE_MASK) + amount).min(VALUE_MASK), Ordering::Relaxed);
-            } else if !is_of_later_era(seen, generation, era) {
-                word.store(mine | amount.min(VALUE_MASK), Ordering::Relaxed);
+            let raised = seen.wrapping_add(amount);
+            if raised & !VALUE_MASK == mine && seen >= mine {
+                word.store(raised, Ordering::Relaxed);
+            } else {
+                begin_tally(word, seen, claim.generation, era, amount);
             }
         }
-        self.count_in_main(segment, 1);
+        self.count_in_main(claim.segment, 1);
     }
 
     /// After the words of entries of one era were taken out.
@@ -62,10 +93,11 @@ impl<M: Memory> Core<M> {
             return;
         }
         let mine = tag(generation, era);
+        let added = self.memory.words::<2>(self.layout.segment_at(segment, ADDED_UNITS));
+        let fields = self.memory.words::<2>(self.layout.segment_at(segment, GONE_UNITS));
         let mut lowered = false;
-        for (added, field, amount) in [(ADDED_UNITS, GONE_UNITS, gone.units as u64), (ADDED, GONE, gone.count as u64)] {
-            lowered = self.load(self.layout.segment_at(segment, added), Ordering::Relaxed) & !VALUE_MASK == mine
-                && self.add_to_gone(segment, field, mine, amount);
+        for (i, amount) in [gone.units as u64, gone.count as u64].into_iter().enumerate() {
+            lowered = added[i].load(Ordering::Relaxed) & !VALUE_MASK == mine && add_to_gone(fields[i], mine, amount);
         }
         if lowered {
             self.count_in_main(segment, (gone.count as u64).wrapping_neg());
@@ -74,26 +106,11 @@ impl<M: Memory> Core<M> {
 
     /// Where `max_entries` bounds the cache, the policy weighs its logs by entries at each eviction: one word says how
     /// many are in the main log.
+    #[inline]
     fn count_in_main(&self, segment: usize, change: u64) {
         if self.layout.geometry.max_entries > 0 && self.state(segment).log() == Log::Main {
             self.memory.word(header::COUNT_MAIN).fetch_add(change, Ordering::Relaxed);
         }
-    }
-
-    fn add_to_gone(&self, segment: usize, field: usize, mine: u64, amount: u64) -> bool {
-        let word = self.memory.word(self.layout.segment_at(segment, field));
-        let mut seen = word.load(Ordering::Relaxed);
-        // A failure means that somebody else counted; should it happen this often, the hint is left as it is.
-        for _ in 0..64 {
-            // A foreign tag is left from before: what was added since has another.
-            let before = if seen & !VALUE_MASK == mine { seen & VALUE_MASK } else { 0 };
-            let new = mine | (before + amount).min(VALUE_MASK);
-            match word.compare_exchange(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => seen = now,
-            }
-        }
-        false
     }
 
     /// The tally of a segment in an era.
