@@ -113,7 +113,9 @@ fn is_like_new(builder: Builder, path: &Path) {
     let share = payload_share_when_full(&cache, FILL_LEN);
     let stats = cache.stats();
     println!("payload {share:.3}, in a new file {expected:.3}; {stats:?}");
-    assert!(share > expected - 0.03, "{share:.3} of the file can be used, and {expected:.3} of a new one: {stats:?}");
+    // Where the lap ends, one segment more or less may be being swept.
+    let tolerance = 0.03 + 1.0 / stats.segments as f64;
+    assert!(share > expected - tolerance, "{share:.3} of the file can be used, and {expected:.3} of a new one: {stats:?}");
     // The lap has set the counts right.
     let report = cache.verify().expect("no corruption");
     assert_eq!(report.entries, cache.iter().count());
