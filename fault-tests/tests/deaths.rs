@@ -50,8 +50,8 @@ fn at_every_step_of_every_operation() {
         // One more than were counted: the run that ends by itself is checked too.
         let deaths = die_at_steps(scenario, &scratch, share(scenario.kind), 0..steps + 20);
         println!("{}: {steps} steps, {deaths} deaths", scenario.name);
-        // A child in a process of its own takes a step more or less than one that is only counted.
-        assert!(deaths + 3 + steps / 10 >= steps, "{}: {deaths} deaths for {steps} steps", scenario.name);
+        // Each file has its own hash, and so its own evictions: another run takes more steps or fewer.
+        assert!(deaths * 2 + 2 >= steps, "{}: {deaths} deaths for {steps} steps", scenario.name);
     }
 }
 

@@ -290,6 +290,11 @@ impl Seat {
         if let Some(owner) = self.owner() {
             core.leave_line(owner);
             self.page.word(page::OWNER).store(0, Ordering::Release);
+            // Given up by name: a child that another thread starts at this moment has a copy of the descriptor until it runs
+            // its own program.
+            if let Some(fd) = borrow(&self.line_fd).filter(|fd| fork::same_file(fd.as_raw_fd(), self.device, self.inode)) {
+                let _ = lock::unlock(fd, 0, 0);
+            }
         }
         close(&self.line_fd, self.device, self.inode);
         close(&self.child_fd, self.device, self.inode);
