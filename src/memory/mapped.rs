@@ -184,7 +184,7 @@ impl Memory for MappedMemory {
     }
 
     #[cfg_attr(shmemo_fault, track_caller)]
-    #[inline]
+    #[inline(always)]
     fn write_payload(&self, at: usize, bytes: &[u8]) {
         fault::point();
         let to = self.payload(at, bytes.len());

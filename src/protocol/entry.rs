@@ -57,6 +57,7 @@ pub struct Header {
     /// The era in which it was written.
     pub era: u32,
     flags: u64,
+    units: usize,
 }
 
 impl Header {
@@ -69,19 +70,21 @@ impl Header {
         }
         let at = layout.unit_at(place.segment, place.unit);
         let [first, second] = core.memory.words::<2>(at).map(|word| word.load(Ordering::Relaxed));
-        let header = Self {
+        let mut header = Self {
             at,
             key_len: (first & ((1 << KEY_BITS) - 1)) as usize,
             value_len: ((first >> KEY_BITS) & ((1 << VALUE_BITS) - 1)) as usize,
             hash32: second as u32,
             era: (second >> 32) as u32,
             flags: first & !((1 << (KEY_BITS + VALUE_BITS)) - 1),
+            units: 0,
         };
+        header.units = entry_bytes(header.key_len, header.value_len, header.optional_words()) / UNIT;
         let fits = header.key_len <= layout.max_key_len
             && header.value_len <= layout.max_value_len
             && header.flags & !KNOWN_FLAGS == 0
-            && place.unit + header.units() <= layout.segment_units;
-        fits.then_some(header)
+            && place.unit + header.units <= layout.segment_units;
+        if fits { Some(header) } else { None }
     }
 
     #[inline]
@@ -93,7 +96,7 @@ impl Header {
     /// Units of 16 bytes that the entry takes.
     #[inline]
     pub fn units(&self) -> usize {
-        entry_bytes(self.key_len, self.value_len, self.optional_words()) / UNIT
+        self.units
     }
 
     /// Where the key starts.
@@ -136,10 +139,11 @@ impl Header {
             return Self::read_flagged_of(core, place, key);
         }
         let value_len = (first >> KEY_BITS) as usize;
-        let header = Self { at, key_len, value_len, hash32: second as u32, era: (second >> 32) as u32, flags: 0 };
+        let units = entry_bytes(key_len, value_len, 0) / UNIT;
+        let header = Self { at, key_len, value_len, hash32: second as u32, era: (second >> 32) as u32, flags: 0, units };
         let is_of = header.hash32 == key.hash32
             && value_len <= layout.max_value_len
-            && place.unit + header.units() <= layout.segment_units
+            && place.unit + units <= layout.segment_units
             && core.memory.payload_equals(header.key_at(), key.bytes);
         is_of.then_some(header)
     }

@@ -38,6 +38,31 @@ fn decode(word: u32, epochs: [u32; 2]) -> Option<Ghost> {
     (word >> 31 == 1 && age < EPOCHS[log as usize]).then_some(Ghost { log, age })
 }
 
+/// How much of the time of a ghost is over, in parts of the time of a newcomer's; all of it if there is none.
+#[inline]
+fn time_over(word: u32, epochs: [u32; 2]) -> u32 {
+    const { assert!(EPOCHS[0] == 3 * EPOCHS[1]) };
+    let is_main = word >> 30 & 1;
+    let age = epochs[is_main as usize].wrapping_sub(word >> 24) & EPOCH_MASK;
+    if word >> 31 == 0 { EPOCHS[0] } else { age + 2 * is_main * age }
+}
+
+/// The first ghost of a set that says nothing any more, or else the one of which the greatest part of its time is over.
+#[inline]
+fn least_telling(ghosts: impl Iterator<Item = u32>, epochs: [u32; 2]) -> usize {
+    let (mut least, mut most_over) = (0, 0);
+    for (i, word) in ghosts.enumerate() {
+        let over = time_over(word, epochs);
+        if over >= EPOCHS[0] {
+            return i;
+        }
+        if over > most_over {
+            (least, most_over) = (i, over);
+        }
+    }
+    least
+}
+
 impl<M: Memory> Core<M> {
     /// Asks for the set of a key to be brought near.
     #[inline]
@@ -69,17 +94,11 @@ impl<M: Memory> Core<M> {
 
     /// Leaves a ghost, in place of the one of its set that says least.
     pub(super) fn leave_ghost(&self, hash32: u32, tag: u16, log: Log, epochs: [u32; 2]) {
-        let set = self.layout.ghost_set_of(hash32);
-        let spent = |word: u32| decode(word, epochs).map_or(u32::MAX, |ghost| ghost.age * 64 / EPOCHS[ghost.log as usize]);
-        let mut worst = (0, 0);
-        for i in 0..GHOSTS {
-            worst = worst.max((spent(self.memory.half(self.layout.ghost_at(set, i)).load()), i));
-            if worst.0 == u32::MAX {
-                break; // it says nothing
-            }
-        }
+        let set_at = self.layout.ghost_at(self.layout.ghost_set_of(hash32), 0);
+        let ghosts = (0..GHOSTS).map(|i| self.memory.half(set_at + i * 4).load());
+        let worst = least_telling(ghosts, epochs);
         let word = 1 << 31 | (log as u32) << 30 | (epochs[log as usize] & EPOCH_MASK) << 24 | fingerprint(hash32, tag);
-        self.memory.half(self.layout.ghost_at(set, worst.1)).store(word);
+        self.memory.half(set_at + worst * 4).store(word);
     }
 }
 
@@ -96,5 +115,16 @@ mod tests {
         assert_eq!(decode(word(Log::Main, 1), [0, 8]), Some(Ghost { log: Log::Main, age: 7 }));
         assert_eq!(decode(word(Log::Main, 1), [0, 9]), None);
         assert_eq!(decode(0, [0, 0]), None);
+    }
+
+    #[test]
+    fn the_ghost_that_says_least_gives_way() {
+        let word = |log: Log, epoch: u32| 1 << 31 | (log as u32) << 30 | epoch << 24;
+        let least = |words: [u32; 3]| least_telling(words.into_iter(), [6, 6]);
+        let newcomer = |epoch| word(Log::Newcomers, epoch);
+        assert_eq!(least([newcomer(6), newcomer(6), newcomer(6)]), 0, "all alike");
+        assert_eq!(least([newcomer(5), newcomer(4), newcomer(4)]), 1, "the oldest");
+        assert_eq!(least([newcomer(4), newcomer(4), word(Log::Main, 5)]), 2, "three of 24 parts over, not two");
+        assert_eq!(least([newcomer(4), 0, word(Log::Main, 62)]), 1, "the first of those that say nothing");
     }
 }

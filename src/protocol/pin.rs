@@ -45,7 +45,8 @@ impl<'a, M: Memory> Op<'a, M> {
     /// for too long.
     #[inline]
     pub(super) fn pin(&self, probe: &Probe) -> Option<(Pin<'a, M>, SlotWord)> {
-        let pin = self.take_pin(encode(probe.place().segment, probe.generation))?;
+        let word = encode(probe.place().segment, probe.generation);
+        let pin = Pin { core: self.core, at: self.take_pin(word)?, word };
         if !wanted(Mutant::NoPinFence) {
             self.core.memory.fence_after_exchange(); // pairs with the fence in `is_pinned`
         }
@@ -62,31 +63,32 @@ impl<'a, M: Memory> Op<'a, M> {
         self.owner.is_some_and(|owner| (0..PINS).all(|pin| is_taken(usize::from(owner.line), pin)))
     }
 
+    /// Stores a pin in a hazard word that is free: the one of this thread, or another.
     #[inline]
-    fn take_pin(&self, word: u64) -> Option<Pin<'a, M>> {
+    fn take_pin(&self, word: u64) -> Option<usize> {
         let line = usize::from(self.owner?.line);
         let first = self.hints.lane as usize;
         match self.try_pin(line, first, word) {
             None => self.copy().take_another_pin(line, first, word),
-            pin => pin,
+            at => at,
         }
     }
 
     #[inline]
-    fn try_pin(&self, line: usize, pin: usize, word: u64) -> Option<Pin<'a, M>> {
+    fn try_pin(&self, line: usize, pin: usize, word: u64) -> Option<usize> {
         let at = self.core.layout.line_at(line, line::PINS) + pin % PINS * 8;
         // Acquire: pairs with the release of the thread that used it before.
         let taken = self.core.memory.word(at).compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
-        if taken.is_ok() { Some(Pin { core: self.core, at, word }) } else { None }
+        taken.is_ok().then_some(at)
     }
 
     #[cold]
     #[inline(never)]
-    fn take_another_pin(&self, line: usize, first: usize, word: u64) -> Option<Pin<'a, M>> {
+    fn take_another_pin(&self, line: usize, first: usize, word: u64) -> Option<usize> {
         // Only threads of this very process take these words, each for the length of an exchange.
         for attempt in 0..64 {
-            if let Some(pin) = (0..PINS).find_map(|i| self.try_pin(line, first + i, word)) {
-                return Some(pin);
+            if let Some(at) = (0..PINS).find_map(|i| self.try_pin(line, first + i, word)) {
+                return Some(at);
             }
             self.core.memory.pause(attempt);
         }

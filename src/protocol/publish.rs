@@ -55,7 +55,7 @@ impl<M: Memory> Op<'_, M> {
         let mut put = Put::Dropped;
         for attempt in 0..ATTEMPTS {
             let found = self.find(key);
-            let plan = self.plan(key, found, units);
+            let plan = self.plan(key, &found, units);
             if plan.is_one_more && !self.reserve_one() {
                 break;
             }
@@ -98,9 +98,10 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Where an entry for this key is to go, seeing what is there now.
-    pub(super) fn plan(&self, key: &Key<'_>, found: Found, units: usize) -> Plan {
+    #[inline]
+    pub(super) fn plan(&self, key: &Key<'_>, found: &Found, units: usize) -> Plan {
         match found {
-            Found::Yes(probe) if !self.is_dead(&probe) => {
+            Found::Yes(probe) if !self.is_dead(probe) => {
                 let log = self.core.state(probe.place().segment).log();
                 Plan { log, freq: probe.word.freq(), is_one_more: false }
             }
@@ -161,14 +162,14 @@ impl<M: Memory> Op<'_, M> {
             self.core.swap_state(claim.segment, self.core.state(claim.segment), super::StateWord::sealed(Log::Newcomers));
         }
         for attempt in 0..ATTEMPTS {
-            match found {
+            match &found {
                 Found::Yes(probe) => {
                     if !counted && self.is_cleared(probe.header.era) {
                         return false; // it would be one more
                     }
                     if attempt > REPLACE_ATTEMPTS {
-                        self.evict(&probe);
-                    } else if self.replace(&probe, appended.word, counted) {
+                        self.evict(probe);
+                    } else if self.replace(probe, appended.word, counted) {
                         return true;
                     }
                 }

@@ -101,7 +101,7 @@ impl<M: Memory> Op<'_, M> {
     fn store_exactly(&self, key: &Key<'_>, found: Found, content: &Content<'_>) -> Option<Outcome> {
         let counting = self.counting();
         let units = content.units(key.bytes.len());
-        let plan = self.plan(key, found, units);
+        let plan = self.plan(key, &found, units);
         if plan.is_one_more && !self.reserve_one() {
             return Some(Outcome::Busy);
         }
