@@ -329,3 +329,14 @@ pub(super) unsafe fn match_halves(src: *const u8, mask: u32, wanted: u32) -> u32
         simd::_mm_movemask_epi8(simd::_mm_packs_epi16(first, second)).cast_unsigned()
     }
 }
+
+/// The sixteen halves at `src`.
+///
+/// # Safety
+/// As for [`line`].
+#[cfg(not(shmemo_model))]
+#[inline(always)]
+pub(super) unsafe fn halves(src: *const u8) -> [u32; 16] {
+    // SAFETY: as for this function (I1, I2); the vectors are private, of the size of the array, and any bits are a value.
+    unsafe { core::mem::transmute(line(src)) }
+}

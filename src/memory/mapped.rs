@@ -139,6 +139,16 @@ impl Memory for MappedMemory {
         unsafe { super::copy_x86_64::match_halves(from, mask, wanted) }
     }
 
+    #[cfg(all(target_arch = "x86_64", not(miri), not(shmemo_model)))]
+    #[inline(always)]
+    fn halves<const N: usize>(&self, at: usize) -> [u32; N] {
+        const { assert!(N == 16) };
+        let from = self.few_words::<8>(at);
+        // SAFETY: as for `match_halves`.
+        let halves = unsafe { super::copy_x86_64::halves(from) };
+        core::array::from_fn(|i| halves[i])
+    }
+
     #[inline]
     fn half(&self, at: usize) -> &SharedHalf {
         self.extent.check_half(at);

@@ -40,6 +40,7 @@ fn matches(memory: &impl Memory) {
     assert_eq!(memory.match_lower_halves::<8>(512, 1 << 5), 0b1010_1010);
     (0..16).for_each(|i| memory.half(1024 + i * 4).store((i as u32 % 5) | (1 << 31)));
     assert_eq!(memory.match_halves::<16>(1024, 7, 3), 0b10_0001_0000_1000);
+    assert_eq!(memory.halves::<16>(1024), core::array::from_fn(|i| (i as u32 % 5) | (1 << 31)));
     (0..16).for_each(|i| memory.half(1024 + i * 4).store(0));
 }
 

@@ -38,29 +38,30 @@ fn decode(word: u32, epochs: [u32; 2]) -> Option<Ghost> {
     (word >> 31 == 1 && age < EPOCHS[log as usize]).then_some(Ghost { log, age })
 }
 
-/// How much of the time of a ghost is over, in parts of the time of a newcomer's; all of it if there is none.
-#[inline]
+/// How much of the time of a ghost is over, in parts of the time of a newcomer's; all of it if there is none. Without a
+/// branch, for vectors.
+#[inline(always)]
 fn time_over(word: u32, epochs: [u32; 2]) -> u32 {
     const { assert!(EPOCHS[0] == 3 * EPOCHS[1]) };
-    let is_main = word >> 30 & 1;
-    let age = epochs[is_main as usize].wrapping_sub(word >> 24) & EPOCH_MASK;
-    if word >> 31 == 0 { EPOCHS[0] } else { age + 2 * is_main * age }
+    let is_main = 0u32.wrapping_sub(word >> 30 & 1);
+    let is_none = (word >> 31).wrapping_sub(1);
+    let epoch = epochs[0] ^ (epochs[0] ^ epochs[1]) & is_main;
+    let age = epoch.wrapping_sub(word >> 24) & EPOCH_MASK;
+    (age + (age << 1 & is_main)) | (is_none & 0xff)
 }
 
 /// The first ghost of a set that says nothing any more, or else the one of which the greatest part of its time is over.
-#[inline]
-fn least_telling(ghosts: impl Iterator<Item = u32>, epochs: [u32; 2]) -> usize {
-    let (mut least, mut most_over) = (0, 0);
-    for (i, word) in ghosts.enumerate() {
-        let over = time_over(word, epochs);
-        if over >= EPOCHS[0] {
-            return i;
-        }
-        if over > most_over {
-            (least, most_over) = (i, over);
-        }
+/// Not inlined: the compiler makes vectors of it only where the words stand in memory.
+#[inline(never)]
+fn least_telling(words: &[u32; GHOSTS], epochs: [u32; 2]) -> usize {
+    const { assert!(GHOSTS <= 16) };
+    let mut ranks = [0i16; GHOSTS];
+    for (i, (rank, &word)) in ranks.iter_mut().zip(words).enumerate() {
+        let over = (time_over(word, epochs) as i16).min(EPOCHS[0] as i16);
+        *rank = over << 4 | (15 - i as i16);
     }
-    least
+    let best = ranks.into_iter().fold(0, i16::max);
+    15 - (best & 15) as usize
 }
 
 impl<M: Memory> Core<M> {
@@ -95,8 +96,7 @@ impl<M: Memory> Core<M> {
     /// Leaves a ghost, in place of the one of its set that says least.
     pub(super) fn leave_ghost(&self, hash32: u32, tag: u16, log: Log, epochs: [u32; 2]) {
         let set_at = self.layout.ghost_at(self.layout.ghost_set_of(hash32), 0);
-        let ghosts = (0..GHOSTS).map(|i| self.memory.half(set_at + i * 4).load());
-        let worst = least_telling(ghosts, epochs);
+        let worst = least_telling(&self.memory.halves(set_at), epochs);
         let word = 1 << 31 | (log as u32) << 30 | (epochs[log as usize] & EPOCH_MASK) << 24 | fingerprint(hash32, tag);
         self.memory.half(set_at + worst * 4).store(word);
     }
@@ -120,8 +120,12 @@ mod tests {
     #[test]
     fn the_ghost_that_says_least_gives_way() {
         let word = |log: Log, epoch: u32| 1 << 31 | (log as u32) << 30 | epoch << 24;
-        let least = |words: [u32; 3]| least_telling(words.into_iter(), [6, 6]);
         let newcomer = |epoch| word(Log::Newcomers, epoch);
+        let least = |first: [u32; 3]| {
+            let mut words = [newcomer(6); GHOSTS];
+            words[..3].copy_from_slice(&first);
+            least_telling(&words, [6, 6])
+        };
         assert_eq!(least([newcomer(6), newcomer(6), newcomer(6)]), 0, "all alike");
         assert_eq!(least([newcomer(5), newcomer(4), newcomer(4)]), 1, "the oldest");
         assert_eq!(least([newcomer(4), newcomer(4), word(Log::Main, 5)]), 2, "three of 24 parts over, not two");

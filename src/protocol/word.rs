@@ -72,6 +72,11 @@ pub trait Memory {
     fn match_halves<const N: usize>(&self, at: usize, mask: u32, wanted: u32) -> u32 {
         (0..N).fold(0, |matches, i| matches | u32::from(self.half(at + i * 4).load() & mask == wanted) << i)
     }
+    /// The `N` 32-bit words from `at` on, a multiple of 8, each read once.
+    #[inline]
+    fn halves<const N: usize>(&self, at: usize) -> [u32; N] {
+        core::array::from_fn(|i| self.half(at + i * 4).load())
+    }
     /// A fence. `Relaxed` means none (a weakened model).
     fn fence(&self, order: Ordering);
     /// A full fence (`SeqCst`) right behind an exchange of this thread that succeeded. Where every exchange is a full
