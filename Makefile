@@ -17,20 +17,24 @@ FUZZ_SECONDS ?= 30
 SOAK_FUZZ_SECONDS ?= 900
 # How often `soak` repeats the tests.
 SOAK_ROUNDS ?= 10
-# More options of the demo, say DEMO="--workers 8".
+# More options of the demos, say DEMO="--workers 8".
 DEMO ?=
 
 FAULT := RUSTFLAGS="--cfg shmemo_fault" $(COUNT) fault cargo test --package fault-tests --release --target-dir target/fault
 
-.PHONY: help demo demo-smoke test lint unit python fault model miri fuzz-short soak bench clean
+.PHONY: help demo demo-rust demo-smoke test lint unit python fault model miri fuzz-short soak bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## the main job: a real model in several processes, without, with private and with one shared cache
+demo: ## the main job, in Python: a neural model in several processes, without, with private and with one shared cache
+	scripts/demo.sh $(DEMO)
+
+demo-rust: ## the same in Rust, with a language detector, one of whose workers is killed
 	cargo run --release --package shmemo-demo -- $(DEMO)
 
-demo-smoke: ## the main job on a few lines
+demo-smoke: ## both on a few lines
+	scripts/demo.sh --lines 400
 	cargo run --release --package shmemo-demo -- --lines 3000
 
 test: ## everything that must pass: lint, unit, python, fault, demo-smoke, model, miri, fuzz-short

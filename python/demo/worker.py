@@ -1,0 +1,54 @@
+"""A worker process: asks for lines until there are no more."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from model import Array, Model
+from ways import Way, embedder
+
+# It takes as many tokens as the model can, so that all that a run needs is there before the clock starts.
+WARM_UP = "to be or not to be " * 40
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Lines for a worker, and the number of the first of them."""
+
+    first: int
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker says: first that it is ready, with no results, and then after each chunk."""
+
+    first: int
+    digests: list[bytes]
+    # How often its model has run until now.
+    runs: int
+
+
+def main(way: Way, path: Path, pipe: Connection[Report, Chunk | None]) -> None:
+    """Runs until it is told to stop, or the parent is gone."""
+    # An interrupt goes to all processes of a terminal; the parent sees to the end of the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    model = Model()
+    model.embed(WARM_UP)
+    embed = embedder(way, model, path)
+    model.runs = 0
+    try:
+        pipe.send(Report(0, [], 0))
+        while (chunk := pipe.recv()) is not None:
+            pipe.send(Report(chunk.first, [digest(embed(line)) for line in chunk.lines], model.runs))
+    except (EOFError, ConnectionError):
+        return
+
+
+def digest(result: Array) -> bytes:
+    """Results with the same digest are the same to the last bit."""
+    return hashlib.blake2b(result.tobytes(), digest_size=8).digest()
