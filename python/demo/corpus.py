@@ -35,11 +35,10 @@ def gather() -> Text:
     origins: list[str] = []
     sources = [("copyright notices of this machine's packages", notices()), ("files of Python's standard library", library())]
     for name, files in sources:
-        if len(lines) < ENOUGH:
-            found = list(files)
-            before = len(lines)
-            lines.extend(line for file in found for line in lines_of(file))
-            origins.append(f"{len(lines) - before:,} lines from the beginnings of {len(found):,} {name}")
+        found = [lines_of(file) for file in files] if len(lines) < ENOUGH else []
+        if any(found):
+            origins.append(f"{sum(map(len, found)):,} lines from the beginnings of {len(found):,} {name}")
+            lines.extend(line for part in found for line in part)
     if not lines:
         raise SystemExit("this machine has no text to work on")
     return Text(lines, " and ".join(origins))

@@ -15,9 +15,9 @@ from ways import Way
 import shmemo
 
 # How many lines are done in one turn.
-TURN = 1024
+TURN = 512
 # Bytes of the shared cache for each line that is different: its result has 1,536.
-ROOM = 2304
+ROOM = 2048
 # /dev/shm has 64 MiB in a container. What does not fit is evicted.
 LEAST_CACHE, MOST_CACHE = 2 << 20, 48 << 20
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from model import Array, Model
 from ways import Way, embedder
 
-# It takes as many tokens as the model can, so that all that a run needs is there before the clock starts.
-WARM_UP = "to be or not to be " * 40
+# A line like the others, so that what the model needs is there before the clock starts.
+WARM_UP = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and"
 
 
 @dataclass(frozen=True)
