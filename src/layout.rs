@@ -156,13 +156,19 @@ pub struct Layout {
     pub max_key_len: usize,
     pub max_value_len: usize,
     pub registry_at: usize,
-    pub generations_at: usize,
     pub segment_table_at: usize,
     pub index_at: usize,
     pub stamps_at: usize,
     pub ghosts_at: usize,
     pub log_at: usize,
     pub total: usize,
+    /// The highest use count that a hit raises to; above what a slot can say where every use leaves a stamp.
+    pub most_uses: u8,
+    /// Generations, buckets and units that would fit before the first: what is computed from these is aligned for the
+    /// compiler, too.
+    words_before: usize,
+    buckets_before: usize,
+    units_before: usize,
 }
 
 /// Bytes that one entry takes in the log: header, optional words, key padded to 8, value, padded to [`UNIT`].
@@ -240,13 +246,16 @@ impl Geometry {
             max_key_len: longest_key(self.max_value_len as usize),
             max_value_len: self.max_value_len as usize,
             registry_at: registry_at as usize,
-            generations_at: generations_at as usize,
             segment_table_at: segment_table_at as usize,
             index_at: index_at as usize,
             stamps_at: stamps_at as usize,
             ghosts_at: ghosts_at as usize,
             log_at: log_at as usize,
             total: total as usize,
+            most_uses: if self.is_exact_lru() { u8::MAX } else { crate::protocol::FREQ_MAX },
+            words_before: generations_at as usize / 8,
+            buckets_before: index_at as usize / BUCKET_BYTES,
+            units_before: log_at as usize / UNIT,
         }
     }
 
@@ -412,7 +421,7 @@ impl Layout {
     /// The word of generation of a segment.
     #[inline]
     pub fn generation_at(&self, segment: usize) -> usize {
-        self.generations_at + segment * 8
+        (self.words_before + segment) * 8
     }
 
     /// A word (see [`segment`]) of the line of a segment.
@@ -430,7 +439,7 @@ impl Layout {
     /// A slot of a bucket.
     #[inline]
     pub fn slot_at(&self, bucket: usize, slot: usize) -> usize {
-        self.index_at + bucket * BUCKET_BYTES + slot * 8
+        (self.buckets_before + bucket) * BUCKET_BYTES + slot * 8
     }
 
     /// The use stamp beside the slot at `slot_at`.
@@ -448,7 +457,7 @@ impl Layout {
     /// A unit of a segment.
     #[inline]
     pub fn unit_at(&self, segment: usize, unit: usize) -> usize {
-        self.log_at + segment * self.segment_bytes + unit * UNIT
+        (self.units_before + segment * self.segment_units + unit) * UNIT
     }
 
     /// The bucket of a key, by the upper half of its hash (Lemire's multiply and shift).

@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::thread::{JoinHandle, spawn};
 use shmemo::layout::Geometry;
 use shmemo::protocol::{
-    Change, Content, Core, Decision, Event, Hints, Key, Op, Outcome, Owner, Phase, Put, StateWord, Step, Tenant, World,
+    Change, Content, Core, Decision, Event, Hints, Key, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step, Tenant, World,
 };
 
 use crate::memory::{ModelMemory, Stopped, be, stop_after};
@@ -78,7 +78,12 @@ impl Participant {
     /// Gets a key.
     pub fn get(&self, key: u64) -> Option<u64> {
         let (bytes, mut value) = (key.to_le_bytes(), Vec::new());
-        self.op().get(&Key::new(&bytes, 5), &mut value)?;
+        let key = Key::new(&bytes, 5);
+        match self.file.get_plain(&key, &mut value) {
+            Plain::Found => {}
+            Plain::Absent => return None,
+            Plain::Unclear => _ = self.op().get(&key, &mut value)?,
+        }
         Some(u64::from_le_bytes(value.try_into().expect("a torn length")))
     }
 

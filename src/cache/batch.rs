@@ -2,7 +2,7 @@
 
 use super::Cache;
 use crate::error::SetError;
-use crate::protocol::{Event, Key, World};
+use crate::protocol::Key;
 
 /// Keys whose memory is fetched side by side.
 const GROUP: usize = 16;
@@ -34,9 +34,7 @@ impl Cache {
             }
             for (key, hash) in &group {
                 value.clear();
-                let here = inner.here();
-                let found = here.read().get(&Key::new(key.as_ref(), *hash), &mut value).is_some();
-                here.count(if found { Event::Hit } else { Event::Miss }, 1);
+                let found = self.append_value(&Key::new(key.as_ref(), *hash), &mut value);
                 visit(index, found.then_some(value.as_slice()));
                 index += 1;
             }

@@ -43,14 +43,14 @@ thread_local! {
     static LEASE: RefCell<Option<Lease>> = const { RefCell::new(None) };
 }
 
-/// The lane of this thread.
+/// The lane of this thread; none that there is if it has not taken one yet.
 #[inline]
 fn lane() -> usize {
-    let lane = LANE.try_with(Cell::get).unwrap_or(u32::MAX);
-    if lane == u32::MAX { take_lane() } else { lane as usize }
+    LANE.try_with(Cell::get).unwrap_or(u32::MAX) as usize
 }
 
 #[cold]
+#[inline(never)]
 fn take_lane() -> usize {
     let lease = Lease::take();
     let lane = lease.0;
@@ -118,7 +118,13 @@ impl Lanes {
     /// The lane of this thread.
     #[inline]
     pub fn mine(&self) -> &Lane {
-        &self.0[lane()]
+        self.0.get(lane()).unwrap_or_else(|| self.take())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take(&self) -> &Lane {
+        &self.0[take_lane()]
     }
 
     /// What was counted and not yet added up, without taking it.

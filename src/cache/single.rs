@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Cache, LONGEST_TTL_MS, ttl_to_ms};
 use crate::error::SetError;
-use crate::protocol::{Change, Content, Decision, Event, Outcome, Probe};
+use crate::protocol::{Change, Content, Decision, Event, Key, Outcome, Plain, Probe};
 
 /// How long an entry still has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,27 @@ impl Cache {
     // Not inlined: one copy of the whole lookup, not one for each place that calls.
     #[inline(never)]
     pub(super) fn append_to(&self, key: &[u8], value: &mut Vec<u8>) -> bool {
-        let here = self.inner.here();
-        let found = here.read().get(&self.inner.key(key), value).is_some();
-        crate::protocol::World::count(&here, if found { Event::Hit } else { Event::Miss }, 1);
+        self.append_value(&self.inner.key(key), value)
+    }
+
+    #[inline(always)]
+    pub(super) fn append_value(&self, key: &Key<'_>, value: &mut Vec<u8>) -> bool {
+        let found = match self.inner.core.get_plain(key, value) {
+            Plain::Found => true,
+            Plain::Absent => false,
+            Plain::Unclear => self.append_unclear(key.bytes, value),
+        };
+        let lane = self.inner.lanes.mine();
+        if lane.count(if found { Event::Hit } else { Event::Miss }, 1) {
+            self.inner.add_up(lane);
+        }
         found
+    }
+
+    // By the bytes of the key alone, so that nothing else need stand in memory.
+    #[inline(never)]
+    fn append_unclear(&self, key: &[u8], value: &mut Vec<u8>) -> bool {
+        self.inner.here().read().get(&self.inner.key(key), value).is_some()
     }
 
     /// Whether a key has a value. Does not count as a use of the entry.

@@ -20,7 +20,7 @@ use portable as wide;
 /// # Safety
 /// `src` is word-aligned and valid for atomic reads of `len` bytes, rounded up to whole words; `dst` is valid for writes of `len`
 /// bytes that nobody else uses.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn copy_from_shared(src: *const u8, dst: *mut u8, len: usize) {
     if len >= 8 {
         // SAFETY: as for this function (I1, I2), with at least 8 bytes.
@@ -28,6 +28,35 @@ pub(super) unsafe fn copy_from_shared(src: *const u8, dst: *mut u8, len: usize) 
     } else if len > 0 {
         // SAFETY: at least one byte, so the whole first word is readable (I1, I2), and `len < 8` bytes at `dst` are writable.
         unsafe { store_short(dst, load(src), len) }
+    }
+}
+
+/// Appends `len` bytes of shared memory to `out`.
+///
+/// # Safety
+/// `src` is word-aligned and valid for atomic reads of `len` bytes, rounded up to whole words.
+#[inline(always)]
+pub(super) unsafe fn append_from_shared(src: *const u8, len: usize, out: &mut Vec<u8>) {
+    if out.capacity() - out.len() < len {
+        make_room(out, len);
+    }
+    let old_len = out.len();
+    // SAFETY: the source is as the caller vouches (I1, I2); there is room for `len` more bytes behind `old_len`, which are
+    // initialized when the length grows.
+    unsafe {
+        copy_from_shared(src, out.as_mut_ptr().add(old_len), len);
+        out.set_len(old_len + len);
+    }
+}
+
+/// Room for `len` more bytes. For a new vector by the shortest way there is.
+#[cold]
+#[inline(never)]
+fn make_room(out: &mut Vec<u8>, len: usize) {
+    if out.capacity() == 0 {
+        *out = Vec::with_capacity(len);
+    } else {
+        out.reserve(len);
     }
 }
 
@@ -64,8 +93,26 @@ pub(super) unsafe fn copy_within_shared(src: *const u8, dst: *mut u8, len: usize
 ///
 /// # Safety
 /// `src` is word-aligned and valid for atomic reads of `bytes.len()` bytes, rounded up to whole words.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn equals_shared(src: *const u8, bytes: &[u8]) -> bool {
+    // One word and a part of another, or all of it: most keys, without a loop.
+    if let (9..=16, Some(first), Some(last)) = (bytes.len(), bytes.first_chunk(), bytes.last_chunk()) {
+        // SAFETY: both words lie within `bytes.len()` bytes, rounded up, for which the caller vouches (I1, I2).
+        let words = unsafe { [load(src), load(src.wrapping_add(8))] };
+        let missing = 8 * (16 - bytes.len());
+        let second = (words[1] ^ (u64::from_le_bytes(*last) >> missing)) << missing;
+        return (words[0] ^ u64::from_le_bytes(*first)) | second == 0;
+    }
+    // SAFETY: as for this function.
+    unsafe { equals_shared_of_any_length(src, bytes) }
+}
+
+/// As [`equals_shared`].
+///
+/// # Safety
+/// As for [`equals_shared`].
+#[inline(never)]
+unsafe fn equals_shared_of_any_length(src: *const u8, bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks();
     let mut at = src;
     for word in words {

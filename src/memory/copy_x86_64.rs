@@ -67,10 +67,12 @@ macro_rules! head_and_tail {
 unsafe fn copy(src: *const u8, dst: *mut u8, len: usize) {
     // SAFETY: each branch reads and writes only offsets below `len` (I1), by assembly (I2), and clobbers what it declares.
     unsafe {
-        if len <= 16 {
-            head_and_tail!(src, dst, len, reg, "mov", ["0" "8" a b]);
-        } else if len <= 32 {
-            head_and_tail!(src, dst, len, xmm_reg, "movups", ["0" "16" a b]);
+        if len <= 32 {
+            if len <= 16 {
+                head_and_tail!(src, dst, len, reg, "mov", ["0" "8" a b]);
+            } else {
+                head_and_tail!(src, dst, len, xmm_reg, "movups", ["0" "16" a b]);
+            }
         } else if len <= 64 {
             head_and_tail!(src, dst, len, xmm_reg, "movups", ["0" "32" a b, "16" "16" c d]);
         } else if len <= 128 {

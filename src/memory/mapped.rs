@@ -183,14 +183,23 @@ impl Memory for MappedMemory {
     #[inline]
     fn read_payload(&self, at: usize, len: usize, out: &mut Vec<u8>) {
         let from = self.payload(at, len);
-        out.reserve(len);
-        let old_len = out.len();
-        // SAFETY: `len` bytes from the word-aligned `from`, padding included, are inside the mapping (I1) and copied as relaxed
-        // accesses (I2); there is room for `len` more bytes behind `old_len`, which are initialized when the length grows.
+        // SAFETY: `len` bytes from the word-aligned `from`, padding included, are inside the mapping (I1).
+        unsafe { copy::append_from_shared(from, len, out) }
+    }
+
+    #[inline(always)]
+    fn read_payload_behind(&self, at: usize, prefix: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
+        let skipped = (prefix.len() + 7) & !7; // a slice has fewer than 2^63 bytes
+        let from = self.payload(at, skipped.saturating_add(len));
+        // SAFETY: the bytes from the word-aligned `from`, padding included, are inside the mapping (I1): those of `prefix` and
+        // its padding, and `len` behind them, from a word on.
         unsafe {
-            copy::copy_from_shared(from, out.as_mut_ptr().add(old_len), len);
-            out.set_len(old_len + len);
+            if !copy::equals_shared(from, prefix) {
+                return false;
+            }
+            copy::append_from_shared(from.add(skipped), len, out);
         }
+        true
     }
 
     #[cfg_attr(shmemo_fault, track_caller)]

@@ -10,8 +10,8 @@
 
 use core::sync::atomic::Ordering;
 
-use super::entry::Header;
-use super::{Core, Event, FREQ_MAX, Key, Kind, Memory, Mutant, Op, Place, SlotWord, Word, wanted, weaken};
+use super::entry::{self, Header};
+use super::{Core, Event, Key, Kind, Memory, Mutant, Op, Place, SlotWord, Word, wanted, weaken};
 use crate::layout::SLOTS;
 
 /// How often a get looks at one slot before it gives up, which is a miss.
@@ -74,6 +74,17 @@ enum Pass {
     /// No slot has the key's tag.
     Absent,
     /// Something stands in the way: another key of this tag, or a change meanwhile.
+    Unclear,
+}
+
+/// What the shortest way to a value came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// The value was appended.
+    Found,
+    /// No slot has the key's tag.
+    Absent,
+    /// Anything but a live entry of the key, of this era, without expiry and version, in the first slot with its tag.
     Unclear,
 }
 
@@ -192,6 +203,46 @@ impl<M: Memory> Core<M> {
         Pass::Unclear
     }
 
+    /// The shortest way to the value of a plain entry: the same looks in the same order as those of [`Op::get`], but it
+    /// ends wherever anything is not as it nearly always is. So it keeps next to nothing of what it has read, and a
+    /// processor that looks ahead comes further.
+    #[inline(always)]
+    pub fn get_plain(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Plain {
+        let era = self.era();
+        let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
+        let candidates = self.candidates(bucket_at, key.tag);
+        if candidates == 0 {
+            return Plain::Absent;
+        }
+        let slot_at = bucket_at + candidates.trailing_zeros() as usize * 8;
+        let slot = self.memory.word(slot_at);
+        let word = Self::read_slot(slot);
+        let place = word.place();
+        if !word.is_live_with(key.tag) || place.segment >= self.layout.segments || place.unit >= self.layout.segment_units {
+            return Plain::Unclear;
+        }
+        let entry_at = self.layout.unit_at(place.segment, place.unit);
+        for line in 0..LINES_OF_ENTRY {
+            self.memory.prefetch(entry_at + line * 64);
+        }
+        let generation_word = self.memory.word(self.layout.generation_at(place.segment));
+        let generation = generation_word.load(Ordering::Acquire); // as in `generation`
+        let again = Self::read_slot(slot);
+        if !again.same_entry(word) || !word.is_of_generation(generation) {
+            return Plain::Unclear;
+        }
+        let before = out.len();
+        if !entry::read_plain(self, entry_at, place.unit, key, era, out) {
+            return Plain::Unclear;
+        }
+        if !self.is_whole(generation_word, generation) {
+            out.truncate(before);
+            return Plain::Unclear;
+        }
+        self.note_use(slot_at, again);
+        Plain::Found
+    }
+
     /// Looks for a key in its bucket.
     #[cold]
     #[inline(never)]
@@ -249,7 +300,7 @@ impl<M: Memory> Op<'_, M> {
         let before = out.len();
         match self.core.pass(key, LINES_OF_ENTRY, |probe| self.core.read_value(&probe.header, out)) {
             Pass::Found(probe) if !self.is_dead(&probe) => {
-                self.note_use(&probe);
+                self.core.note_use(probe.slot_at, probe.word);
                 Some(probe)
             }
             Pass::Unclear => self.copy().get_again(key, before, out),
@@ -269,7 +320,7 @@ impl<M: Memory> Op<'_, M> {
         });
         match found {
             Found::Yes(probe) if !self.is_dead(&probe) => {
-                self.note_use(&probe);
+                self.core.note_use(probe.slot_at, probe.word);
                 return Some(probe);
             }
             Found::GaveUp => self.count(Event::ReadGaveUp),
@@ -291,33 +342,39 @@ impl<M: Memory> Op<'_, M> {
             _ => None,
         }
     }
+}
 
+impl<M: Memory> Core<M> {
     /// Counts a use, by one attempt, and only below the top: a hot key's slot is not written (R18).
     #[inline]
-    pub(super) fn note_use(&self, probe: &Probe) {
-        if self.core.layout.geometry.is_exact_lru() {
-            self.stamp_use(probe.slot_at);
-        } else if probe.word.freq() < FREQ_MAX {
-            let raised = probe.word.with_freq(probe.word.freq() + 1);
-            // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication
-            // on.
-            let word = self.core.memory.word(probe.slot_at);
-            let _ = word.compare_exchange(probe.word.bits(), raised.bits(), Ordering::Relaxed, Ordering::Relaxed);
+    pub(super) fn note_use(&self, slot_at: usize, word: SlotWord) {
+        if word.freq() < self.layout.most_uses {
+            self.tell_use(slot_at, word);
         }
+    }
+
+    #[inline(never)]
+    fn tell_use(&self, slot_at: usize, word: SlotWord) {
+        if self.layout.geometry.is_exact_lru() {
+            self.stamp_use(slot_at);
+            return;
+        }
+        let raised = word.with_freq(word.freq() + 1);
+        // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication on.
+        let slot = self.memory.word(slot_at);
+        let _ = slot.compare_exchange(word.bits(), raised.bits(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Marks a slot as the one used last. The first process to see that it is already does nothing.
     pub(super) fn stamp_use(&self, slot_at: usize) {
-        let clock = self.core.memory.word(crate::layout::header::USE_CLOCK);
-        let stamp = self.core.memory.word(self.core.layout.stamp_at(slot_at));
+        let clock = self.memory.word(crate::layout::header::USE_CLOCK);
+        let stamp = self.memory.word(self.layout.stamp_at(slot_at));
         // Relaxed: stamps order evictions, nothing else.
         if stamp.load(Ordering::Relaxed) != clock.load(Ordering::Relaxed) || stamp.load(Ordering::Relaxed) == 0 {
             stamp.store(clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
     }
-}
 
-impl<M: Memory> Core<M> {
     #[inline]
     fn read_value(&self, header: &Header, out: &mut Vec<u8>) {
         self.memory.read_payload(header.value_at(), header.value_len, out);

@@ -33,7 +33,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub use append::Claim;
 pub use count::Reserve;
 pub use entry::{Content, Header};
-pub use find::{Found, Probe};
+pub use find::{Found, Plain, Probe};
 pub use mutant::Mutant;
 #[cfg(shmemo_model)]
 pub use mutant::choose;

@@ -213,7 +213,7 @@ impl<M: Memory> Op<'_, M> {
 
     pub(super) fn after_store(&self, slot_at: usize) {
         if self.core.layout.geometry.is_exact_lru() {
-            self.stamp_use(slot_at);
+            self.core.stamp_use(slot_at);
         }
     }
 

@@ -92,6 +92,16 @@ pub trait Memory {
 
     /// Appends `len` bytes from `at` (a multiple of 8) to `out`. Allocates nothing if `out` has room.
     fn read_payload(&self, at: usize, len: usize, out: &mut Vec<u8>);
+    /// If the bytes at `at` (a multiple of 8) are `prefix`, appends to `out` the `len` bytes from the next multiple of 8
+    /// on, as [`Memory::read_payload`] does, and says so.
+    #[inline]
+    fn read_payload_behind(&self, at: usize, prefix: &[u8], len: usize, out: &mut Vec<u8>) -> bool {
+        let is_there = self.payload_equals(at, prefix);
+        if is_there {
+            self.read_payload(at + prefix.len().next_multiple_of(8), len, out);
+        }
+        is_there
+    }
     /// Writes `bytes` at `at` (a multiple of 8); the rest of the last word becomes zero.
     fn write_payload(&self, at: usize, bytes: &[u8]);
     /// Whether the bytes at `at` (a multiple of 8) are these.
