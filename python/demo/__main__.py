@@ -20,8 +20,8 @@ import model
 import table
 from job import Outcome, differences, run
 
-NOTE = """memory: physical memory of all workers together that is their own (Pss_Anon in /proc/PID/smaps_rollup), and all of the
-shared cache; not the model's weights, which all workers map from one file. New: what was not there before the first line."""
+NOTE = """memory: physical memory that is the workers' own and in use, all together (Pss_Anon in /proc/PID/smaps_rollup), and all
+of the shared cache; not the model's weights, which they all map from one file. New: what was not there before the first line."""
 
 
 def parse() -> argparse.Namespace:

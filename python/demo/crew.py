@@ -129,7 +129,11 @@ class Crew:
         raise SystemExit(f"{self.processes[number].name} has ended with code {self.processes[number].exitcode}") from None
 
     def memory(self) -> int | None:
-        """What all workers take together."""
+        """What all workers take together, after they have handed back what they do not use."""
+        for number in range(len(self.pipes)):
+            self.deal(number, Chunk(0, []))
+        for number in range(len(self.pipes)):
+            self.receive(number)
         return memory.of_all([progress.pid for progress in self.progress])
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from pathlib import Path
 
 
@@ -24,6 +26,14 @@ def parse(rollup: str) -> int | None:
         if name == "Pss_Anon":
             return int(rest.split()[0]) * 1024
     return None
+
+
+def hand_back() -> None:
+    """Gives memory that was freed back to the system, so that what is left is in use. Not every C library can."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def of_all(pids: list[int]) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import memory
 from model import Array, Model
 from ways import Way, embedder
 
@@ -17,7 +18,7 @@ WARM_UP = "Permission is hereby granted, free of charge, to any person obtaining
 
 @dataclass(frozen=True)
 class Chunk:
-    """Lines for a worker, and the number of the first of them."""
+    """Lines for a worker, and the number of the first of them. With no lines it tidies up."""
 
     first: int
     lines: list[str]
@@ -44,6 +45,8 @@ def main(way: Way, path: Path, pipe: Connection[Report, Chunk | None]) -> None:
     try:
         pipe.send(Report(0, [], 0))
         while (chunk := pipe.recv()) is not None:
+            if not chunk.lines:
+                memory.hand_back()
             pipe.send(Report(chunk.first, [digest(embed(line)) for line in chunk.lines], model.runs))
     except (EOFError, ConnectionError):
         return
