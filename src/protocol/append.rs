@@ -46,7 +46,8 @@ impl<M: Memory> Core<M> {
             at(segment::TAIL).store(0, Ordering::Relaxed);
             at(segment::BIRTH).store(birth.wrapping_add(1), Ordering::Relaxed);
         }
-        let tail = self.tail(segment);
+        // Not read again where it was just stored: whoever takes a free segment relies on there being room.
+        let tail = if from.phase() == Phase::Free { 0 } else { self.tail(segment) };
         let generation = self.load(self.layout.generation_at(segment), Ordering::Relaxed);
         // Release fence: pairs with the acquire fence of readers. Whoever reads a byte written from here on finds the
         // generation that was raised before this segment became free.

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::{Core, Decision, Key, Memory, Outcome, Place, SlotWord, Word};
-use super::{Bench, Dice, Hand, core, geometry, hash};
-use crate::layout::{PINS, SLOTS, line};
-use crate::memory::HeapMemory;
+use super::super::{Content, Core, Decision, Hints, Key, Memory, Outcome, Place, SlotWord, Word};
+use super::{Bench, Dice, Hand, core, geometry, hash, tenant};
+use crate::layout::{Geometry, Layout, PINS, SLOTS, line, segment};
+use crate::memory::{HeapMemory, SharedHalf, SharedWord};
 
 /// Writes noise over some words: any bits, or bits that nearly make sense.
 fn scribble(core: &Core<HeapMemory>, dice: &mut Dice, words: u64) {
@@ -106,4 +106,65 @@ fn without_hazard_words_conditional_operations_change_nothing_and_sets_go_on() {
     assert_eq!((outcome, hand.get(b"key").as_deref()), (Outcome::Busy, Some(&b"old"[..])));
     hand.set(b"key", b"new", None);
     assert_eq!(hand.get(b"key").as_deref(), Some(&b"new"[..]));
+}
+
+/// A memory in which somebody else writes ones over the tails whenever one is about to be looked at.
+struct Stubborn {
+    heap: HeapMemory,
+    layout: Layout,
+}
+
+impl Memory for Stubborn {
+    type Word = SharedWord;
+    type Half = SharedHalf;
+
+    fn word(&self, at: usize) -> &SharedWord {
+        let word = self.heap.word(at);
+        if (0..self.layout.segments).any(|segment| self.layout.segment_at(segment, segment::TAIL) == at) {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
+        word
+    }
+
+    fn half(&self, at: usize) -> &SharedHalf {
+        self.heap.half(at)
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.heap.fence(order);
+    }
+
+    fn pause(&self, _attempt: u32) {}
+
+    fn prefetch(&self, _at: usize) {}
+
+    fn read_payload(&self, at: usize, len: usize, out: &mut Vec<u8>) {
+        self.heap.read_payload(at, len, out);
+    }
+
+    fn write_payload(&self, at: usize, bytes: &[u8]) {
+        self.heap.write_payload(at, bytes);
+    }
+
+    fn payload_equals(&self, at: usize, bytes: &[u8]) -> bool {
+        self.heap.payload_equals(at, bytes)
+    }
+
+    fn copy_payload(&self, from: usize, to: usize, len: usize) {
+        self.heap.copy_payload(from, to, len);
+    }
+}
+
+/// Found by fuzzing: a free segment was taken to have room, whatever its tail was by then.
+#[test]
+fn a_tail_that_rots_in_the_midst_of_a_claim_is_not_believed() {
+    let layout = Geometry { segments: 2, ..geometry(0) }.layout().expect("a valid geometry");
+    let core = Core { memory: Stubborn { heap: HeapMemory::new(layout.total), layout }, layout };
+    let (world, hints) = (Bench::default(), Hints::default());
+    let owner = core.take_line(0, tenant());
+    for number in 0..200u64 {
+        let bytes = number.to_le_bytes();
+        let content = Content { value: &[1; 100], expiry_ms: None, version: None };
+        core.begin(Some(owner), &world, &hints).set(&Key::new(&bytes, hash(&bytes)), &content);
+    }
 }
