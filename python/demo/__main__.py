@@ -1,7 +1,7 @@
 """Several worker processes run a real sentence model over real text, three times over the same lines: without a cache,
 with `functools.lru_cache` in each process, and with one cache that all of them share.
 
-    python python/demo [--workers 4] [--lines 8192] [--seconds 90] [--output DIRECTORY]
+    python python/demo [--workers 4] [--lines 4096] [--seconds 90] [--output DIRECTORY]
 
 Prints a table and a chart, and fails if the results of the three ways are not the same to the last bit.
 """
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=positive, default=4, help="worker processes (4)")
-    parser.add_argument("--lines", type=positive, default=8192, help="how many lines to use (8192)")
+    parser.add_argument("--lines", type=positive, default=4096, help="how many lines to use (4096)")
     parser.add_argument("--seconds", type=positive, default=90, help="after how long to use fewer (90)")
     parser.add_argument("--output", type=Path, help="where to put the table and the chart as files")
     return parser.parse_args()
