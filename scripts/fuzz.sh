@@ -12,8 +12,9 @@ FUZZ_RUNS=${FUZZ_RUNS:--1}
 FUZZ_TIMEOUT=10
 FUZZ_MALLOC_MB=64
 FUZZ_RSS_MB=2048
-# Bytes of the longest input.
+# Bytes of the longest input, and of those of one target that are short, so that it runs more of them.
 FUZZ_MAX_LEN=2048
+declare -A max_len=([protocol]=128)
 # What is freed is kept from use for a while: with more than this, megabytes, that is all that a long run is about.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=64}
 
@@ -40,7 +41,7 @@ for target in "${targets[@]}"; do
     echo "fuzz: $target for $FUZZ_SECONDS s"
     log=$logs/$target
     if ! cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -dict="$PWD/fuzz/shmemo.dict" -max_total_time="$FUZZ_SECONDS" -runs="$FUZZ_RUNS" -max_len="$FUZZ_MAX_LEN" \
+        -dict="$PWD/fuzz/shmemo.dict" -max_total_time="$FUZZ_SECONDS" -runs="$FUZZ_RUNS" -max_len="${max_len[$target]:-$FUZZ_MAX_LEN}" \
         -timeout="$FUZZ_TIMEOUT" -malloc_limit_mb="$FUZZ_MALLOC_MB" -rss_limit_mb="$FUZZ_RSS_MB" \
         -print_final_stats=1 >"$log" 2>&1; then
         cat "$log" >&2

@@ -3,8 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use crate::coded;
-use crate::layout::{BUCKET_BYTES, GHOST_SET_BYTES, HEADER_BYTES, LINE_BYTES, SLOTS, header, line, segment};
-use crate::ops::key_of;
+use crate::layout::{BUCKET_BYTES, GHOST_SET_BYTES, HEADER_BYTES, LINE_BYTES, Layout, SLOTS, header, line, segment};
 use crate::protocol::{Log, Owner, Place as LogPlace, SlotWord, StateWord};
 use crate::rig::{CAPACITY, Rig};
 
@@ -47,6 +46,34 @@ const LINE_WORDS: [usize; 8] = [
     line::PINS + 8,
     line::COUNTERS,
 ];
+
+/// What edits are made to.
+pub trait Spoilt {
+    /// Where everything lies.
+    fn layout(&self) -> &Layout;
+    /// How many bytes there are.
+    fn bytes(&self) -> usize;
+    /// A word as it is now.
+    fn word(&self, at: usize) -> u64;
+    /// Writes bytes from a word on; what is beyond the end is left out.
+    fn write(&self, at: usize, bytes: &[u8]);
+    /// The key with this number.
+    fn key(&self, number: u8) -> Vec<u8>;
+    /// The hash of a key.
+    fn hash(&self, key: &[u8]) -> u64;
+
+    /// Where the slots of the bucket of a key are.
+    fn slots_of(&self, key: &[u8]) -> [usize; SLOTS] {
+        let layout = self.layout();
+        let bucket = layout.bucket_of((self.hash(key) >> 32) as u32);
+        std::array::from_fn(|slot| layout.slot_at(bucket, slot))
+    }
+
+    /// The tag of a key.
+    fn tag_of(&self, key: &[u8]) -> u64 {
+        self.hash(key) & 0xfff
+    }
+}
 
 coded! {
     /// A word of the file. Numbers too large begin again at zero.
@@ -108,9 +135,9 @@ coded! {
 
 impl Place {
     /// Where the word is; none if this file has no such word.
-    fn at(&self, rig: &Rig) -> Option<usize> {
-        let layout = &rig.layout;
-        let slot_of = |key: u8, slot: u8| rig.slots_of(&key_of(key.into())).nth(usize::from(slot) % SLOTS);
+    fn at(&self, rig: &dyn Spoilt) -> Option<usize> {
+        let layout = rig.layout();
+        let slot_of = |key: u8, slot: u8| rig.slots_of(&rig.key(key))[usize::from(slot) % SLOTS];
         Some(match *self {
             Self::Header { word } => match HEADER_WORDS.get(usize::from(word)) {
                 Some(&at) => at,
@@ -125,12 +152,13 @@ impl Place {
                 layout.segment_at(usize::from(segment) % layout.segments, SEGMENT_WORDS[usize::from(word) % SEGMENT_WORDS.len()])
             }
             Self::Slot { bucket, slot } => layout.slot_at(usize::from(bucket) % layout.buckets, usize::from(slot) % SLOTS),
-            Self::SlotOf { key, slot } => slot_of(key, slot)?,
-            Self::StampOf { key, slot } if layout.geometry.is_exact_lru() => layout.stamp_at(slot_of(key, slot)?),
+            Self::SlotOf { key, slot } => slot_of(key, slot),
+            Self::StampOf { key, slot } if layout.geometry.is_exact_lru() => layout.stamp_at(slot_of(key, slot)),
             Self::StampOf { .. } => return None,
             Self::EntryOf { key, word } => {
-                let key = key_of(key.into());
-                let slot = rig.slots_of(&key).map(|at| rig.word(at)).find(|bits| bits >> 48 & 0xfff == rig.tag_of(&key))?;
+                let key = rig.key(key);
+                let slot =
+                    rig.slots_of(&key).into_iter().map(|at| rig.word(at)).find(|bits| bits >> 48 & 0xfff == rig.tag_of(&key))?;
                 let place = SlotWord::from_bits(slot).place();
                 if place.segment >= layout.segments || place.unit >= layout.segment_units {
                     return None;
@@ -141,14 +169,14 @@ impl Place {
             Self::Log { segment, word } => {
                 layout.unit_at(usize::from(segment) % layout.segments, 0) + usize::from(word) * 8 % layout.segment_bytes
             }
-            Self::Anywhere { word } => word as usize % (CAPACITY as usize / 8) * 8,
+            Self::Anywhere { word } => word as usize % (rig.bytes() / 8) * 8,
         })
     }
 }
 
 impl Change {
-    fn of(&self, rig: &Rig, old: u64) -> Option<u64> {
-        let layout = &rig.layout;
+    fn of(&self, rig: &dyn Spoilt, old: u64) -> Option<u64> {
+        let layout = rig.layout();
         let generation = |segment: u8| rig.word(layout.generation_at(usize::from(segment) % layout.segments));
         Some(match *self {
             Self::Raw { bits } => bits,
@@ -164,7 +192,7 @@ impl Change {
             }
             Self::SlotFor { key, segment, unit } => {
                 let place = LogPlace { segment: segment.into(), unit: unit.into() };
-                SlotWord::live(place, generation(segment), rig.tag_of(&key_of(key.into())) as u16, 0).bits()
+                SlotWord::live(place, generation(segment), rig.tag_of(&rig.key(key)) as u16, 0).bits()
             }
             Self::State { phase, line, incarnation } => {
                 let owner = Owner { line: line.into(), incarnation: u64::from(incarnation) + 1 };
@@ -183,19 +211,31 @@ impl Change {
 }
 
 impl Edit {
-    /// Makes the change. `in_use` leaves out what no mapped file can stand.
-    pub fn make(&self, rig: &Rig, in_use: bool) {
+    /// Makes the change to bytes, whatever they are in: a hole is zeros, and their number stays.
+    pub fn spoil(&self, bytes: &dyn Spoilt) {
         match self {
             Self::Word { place, change } => {
-                let Some(at) = place.at(rig) else { return };
-                if let Some(bits) = change.of(rig, rig.word(at)) {
-                    rig.write(at, &bits.to_le_bytes());
+                let Some(at) = place.at(bytes) else { return };
+                if let Some(bits) = change.of(bytes, bytes.word(at)) {
+                    bytes.write(at, &bits.to_le_bytes());
                 }
             }
             Self::Fill { place, count, byte } => {
-                let Some(at) = place.at(rig) else { return };
-                rig.write(at, &vec![*byte; usize::from(*count) % (16 * BUCKET_BYTES)]);
+                let Some(at) = place.at(bytes) else { return };
+                bytes.write(at, &vec![*byte; usize::from(*count) % (16 * BUCKET_BYTES)]);
             }
+            Self::Hole { page, pages } => {
+                let pages = (usize::from(*pages) + 1).min(bytes.bytes().div_ceil(4096));
+                bytes.write(usize::from(*page) * 4096, &vec![0; pages * 4096]);
+            }
+            Self::Truncate { .. } | Self::Extend { .. } => {}
+        }
+    }
+
+    /// Makes the change to a file. `in_use` leaves out what no mapped file can stand.
+    pub fn make(&self, rig: &Rig, in_use: bool) {
+        match self {
+            Self::Word { .. } | Self::Fill { .. } => self.spoil(rig),
             Self::Hole { page, pages } => {
                 let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
                 let (at, len) = (i64::from(*page) * 4096, (i64::from(*pages) + 1) * 4096);

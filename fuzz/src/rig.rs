@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use shmemo::{Builder, Cache, OpenError};
 
+use crate::edit::Spoilt;
 use crate::hash::KeyHasher;
 use crate::layout::{self, Geometry, Layout};
 use crate::ops;
@@ -125,7 +126,10 @@ impl Rig {
         file.read_exact_at(&mut pristine, 0).expect("read the file");
         let found = pristine.clone();
         let rig = Self { path, file, pristine, found, layout, hasher: KeyHasher::new(HASH_KEY) };
-        assert!(!full || rig.slots_of(&ops::key_of(u16::from(KINDS))).any(|at| rig.word(at) >> 62 == 2), "edits would go astray");
+        assert!(
+            !full || rig.slots_of(&ops::key_of(u16::from(KINDS))).into_iter().any(|at| rig.word(at) >> 62 == 2),
+            "edits would go astray"
+        );
         rig
     }
 
@@ -151,13 +155,6 @@ impl Rig {
         &self.file
     }
 
-    /// What stands in the file now, or zero beyond its end.
-    pub fn word(&self, at: usize) -> u64 {
-        let mut bytes = [0; 8];
-        let _ = self.file.read_exact_at(&mut bytes, at as u64);
-        u64::from_le_bytes(bytes)
-    }
-
     /// Writes bytes; what would make the file longer is left out.
     pub fn write(&self, at: usize, bytes: &[u8]) {
         let len = self.file.metadata().map_or(0, |metadata| metadata.len()) as usize;
@@ -165,21 +162,38 @@ impl Rig {
         self.file.write_all_at(fitting, at as u64).expect("write to the file");
     }
 
-    /// Where the slots of the bucket of a key are.
-    pub fn slots_of(&self, key: &[u8]) -> impl Iterator<Item = usize> + use<> {
-        let layout = self.layout;
-        let bucket = layout.bucket_of((self.hasher.hash(key) >> 32) as u32);
-        (0..layout::SLOTS).map(move |slot| layout.slot_at(bucket, slot))
-    }
-
-    /// The tag of a key.
-    pub fn tag_of(&self, key: &[u8]) -> u64 {
-        self.hasher.hash(key) & 0xfff
-    }
-
     /// The header as it was.
     pub fn header(&self) -> &[u8] {
         &self.pristine[..PAGE]
+    }
+}
+
+impl Spoilt for Rig {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn bytes(&self) -> usize {
+        CAPACITY as usize
+    }
+
+    /// What stands in the file now, or zero beyond its end.
+    fn word(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        let _ = self.file.read_exact_at(&mut bytes, at as u64);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        self.write(at, bytes);
+    }
+
+    fn key(&self, number: u8) -> Vec<u8> {
+        ops::key_of(number.into())
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash(key)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::edit::{Change, Edit, Place};
 use crate::layout;
 use crate::ops::Op;
 use crate::rig::{self, KINDS};
+use crate::small;
 
 /// An input: its target, its name, its bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
@@ -231,6 +232,7 @@ pub fn all() -> Vec<Seed> {
         }
         seeds.push(("in_use", name.to_string(), input));
     }
+    seeds.extend(small::seeds::all(&spoilers()).into_iter().map(|(name, bytes)| ("protocol", name, bytes)));
     for (name, ops) in courses() {
         for kind in 0..KINDS {
             for wide in [0, 0x80] {
