@@ -2,7 +2,7 @@
 # python.sh
 #
 # Builds the Python package, installs it in a virtual environment for each of two Python versions, and runs its tests there;
-# then checks types, the stub and the style. Fails if no test ran.
+# then checks that the free-threaded module compiles, types, the stub and the style. Fails if no test ran.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -38,6 +38,20 @@ for interpreter in "${interpreters[@]}"; do
     # From elsewhere, so that what is tested is what was installed. pytest fails if it finds no test.
     (cd "$venv" && bin/python -m pytest -q --rootdir "$OLDPWD" -c "$OLDPWD/pyproject.toml" -p no:cacheprovider "$OLDPWD/python/tests")
 done
+
+# No interpreter without a lock (3.14t) is wanted for this: what it would be is said here.
+echo "=== the free-threaded module compiles"
+mkdir -p target
+cat >target/free-threaded.cfg <<'END'
+implementation=CPython
+version=3.14
+target_abi=CPython-free_threaded-3.14
+build_flags=Py_GIL_DISABLED
+shared=true
+pointer_width=64
+suppress_build_script_link_lines=true
+END
+PYO3_CONFIG_FILE=$PWD/target/free-threaded.cfg cargo check --quiet --package shmemo-python --target-dir target/free-threaded
 
 echo "=== types, stub and style"
 "$venv/bin/mypy"

@@ -34,6 +34,17 @@ impl NativeCache {
     }
 }
 
+impl Drop for NativeCache {
+    fn drop(&mut self) {
+        let open = self.place.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Open { cache, codec, .. }) = open {
+            // To unmap a large file takes long. At the interpreter's end nobody waits.
+            let _ = Python::try_attach(|py| py.detach(|| drop(cache)));
+            drop(codec);
+        }
+    }
+}
+
 #[pymethods]
 impl NativeCache {
     #[new]
@@ -138,9 +149,9 @@ impl NativeCache {
     #[pyo3(signature = (key, default = None), text_signature = "($self, key, default=...)")]
     fn _pop<'py>(&self, key: &Bound<'py, PyAny>, default: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
-        let taken = self.on_key(key, |cache, key| cache.take(key))?;
+        let taken = keys::with_key(key, |key| lookup::on_key(&self.place, py, key, |cache| cache.take(key)))??;
         let value = match taken {
-            Some(bytes) => lookup::decode(&self.place, py, &bytes)?,
+            Some(bytes) => lookup::decode_owned(&self.place, py, bytes)?,
             None => None,
         };
         Ok(value.or(default))
@@ -168,7 +179,9 @@ impl NativeCache {
         if ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(errors::set(key.py(), &shmemo::SetError::ZeroTtl));
         }
-        self.on_key(key, |cache, key| cache.touch(key, ttl))
+        // An entry that did not expire is written anew.
+        let py = key.py();
+        keys::with_key(key, |key| lookup::on_key(&self.place, py, key, |cache| cache.touch(key, ttl)))?
     }
 
     /// How long the entry of a key still has, in seconds, exact to a millisecond; math.inf if it does not expire, None if

@@ -6,8 +6,8 @@ use pyo3::{IntoPyObjectExt, intern};
 use shmemo_encoding::wire::{self, tag};
 use shmemo_encoding::{DecodeError, EncodeError};
 
-use crate::errors;
 use crate::lookup::LARGE;
+use crate::{errors, large};
 
 /// Why something was not encoded or decoded.
 pub enum Fail {
@@ -57,15 +57,34 @@ pub fn put_bytes(out: &mut Vec<u8>, tag: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// The same of a content that may be long, and that nobody changes.
+#[inline]
+pub fn put_content(py: Python<'_>, out: &mut Vec<u8>, tag: u8, content: &[u8]) {
+    if content.len() < LARGE {
+        return put_bytes(out, tag, content);
+    }
+    py.detach(|| {
+        out.reserve(content.len() + large::SPARE);
+        put_bytes(out, tag, content);
+    });
+}
+
+/// A `bytes` object.
+#[inline]
+pub fn make_bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    Ok(if content.len() < LARGE { PyBytes::new(py, content) } else { large::bytes(py, content)? }.into_any())
+}
+
 /// Appends a text.
 #[inline]
 pub fn put_text(text: &Bound<'_, PyString>, out: &mut Vec<u8>) -> PyResult<()> {
+    let py = text.py();
     if let Ok(text) = text.to_str() {
-        put_bytes(out, tag::STR, text.as_bytes());
+        put_content(py, out, tag::STR, text.as_bytes());
         return Ok(());
     }
     // It has lone surrogates.
-    let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
+    let bytes = text.call_method1(intern!(py, "encode"), ("utf-8", "surrogatepass"))?;
     put_bytes(out, tag::STR, bytes.cast::<PyBytes>()?.as_bytes());
     Ok(())
 }
@@ -108,12 +127,7 @@ pub fn take_simple<'py>(py: Python<'py>, tag: u8, payload: &[u8]) -> Result<Boun
             }
             Err(_) => return Err(bad.into()),
         },
-        tag::BYTES if payload.len() < LARGE => PyBytes::new(py, payload).into_any(),
-        tag::BYTES => PyBytes::new_with(py, payload.len(), |target| {
-            py.detach(|| target.copy_from_slice(payload));
-            Ok(())
-        })?
-        .into_any(),
+        tag::BYTES => make_bytes(py, payload)?,
         tag::INT => match wire::int_from_payload(payload) {
             Some(small) => small.into_bound_py_any(py)?,
             None if wire::is_shortest(payload) => {

@@ -9,6 +9,7 @@ mod encode;
 mod errors;
 mod iter;
 mod keys;
+mod large;
 mod lookup;
 mod many;
 mod open;
@@ -19,7 +20,11 @@ mod values;
 use pyo3::prelude::*;
 
 /// The native half of shmemo.
-#[pymodule]
+///
+/// Free-threaded interpreters need not turn their lock on for it: handles are immutable but for a lock around what they have open,
+/// buffers belong to their threads, and nothing infers from the lock that nobody else is here. A fork stops all threads, and
+/// none stops while it holds that lock.
+#[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
     use super::cache::NativeCache;

@@ -32,35 +32,56 @@ impl Open {
     }
 }
 
-/// Which keys had a large value when they were last read or written here. A guess: it decides who waits, nothing else.
+/// Which keys had a large value when they were last read or written here. A guess, since the crate tells a value's length
+/// only with the value: it decides who waits, nothing else.
 struct LargeKeys {
-    /// None has: nothing more is looked at.
-    any: AtomicU64,
+    /// What keys that are not remembered had when they were read, the last one in the lowest bit: 1 for a large value. Only
+    /// once there was one, which sets the top bit.
+    seen: AtomicU64,
     marks: [AtomicU64; REMEMBERED],
 }
 
+/// Set once there was a large value.
+const ANY: u64 = 1 << 63;
+/// The keys that were read last ...
+const RECENT: u64 = 0xff;
+/// ... and how many of them have to have had large values for the next to be taken to have one.
+const MANY: u32 = 4;
+
 impl Default for LargeKeys {
     fn default() -> Self {
-        Self { any: AtomicU64::new(0), marks: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self { seen: AtomicU64::new(0), marks: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 }
 
 impl LargeKeys {
+    /// Whether a key is likely to have a large value.
     #[inline]
     fn has(&self, key: &[u8]) -> bool {
         // Relaxed, here and below: nothing is inferred from them.
-        self.any.load(Ordering::Relaxed) != 0 && {
-            let mark = mark(key);
-            self.marks[mark as usize % REMEMBERED].load(Ordering::Relaxed) == mark
-        }
+        let seen = self.seen.load(Ordering::Relaxed);
+        seen != 0 && (self.remembers(key) || (seen & RECENT).count_ones() >= MANY)
+    }
+
+    fn remembers(&self, key: &[u8]) -> bool {
+        let mark = mark(key);
+        self.marks[mark as usize % REMEMBERED].load(Ordering::Relaxed) == mark
     }
 
     #[inline]
+    fn note_read(&self, key: &[u8], len: usize) {
+        let seen = self.seen.load(Ordering::Relaxed);
+        if (seen != 0 || len >= LARGE) && !self.remembers(key) {
+            self.seen.store(seen << 1 | u64::from(len >= LARGE) | ANY, Ordering::Relaxed);
+            self.note(key, len);
+        }
+    }
+
     fn note(&self, key: &[u8], len: usize) {
         if len >= LARGE {
             let mark = mark(key);
             self.marks[mark as usize % REMEMBERED].store(mark, Ordering::Relaxed);
-            self.any.store(1, Ordering::Relaxed);
+            self.seen.fetch_or(ANY, Ordering::Relaxed);
         }
     }
 }
@@ -131,6 +152,19 @@ pub fn handles(place: &Place, py: Python<'_>) -> PyResult<(shmemo::Cache, Arc<Co
     with_open(place, py, |open| (open.cache.clone(), open.codec.clone()))
 }
 
+/// Runs `f` on the open cache, without the interpreter's lock if this key is likely to have a large value. `f` must not call
+/// into Python.
+#[inline]
+pub fn on_key<R: Send>(place: &Place, py: Python<'_>, key: &[u8], mut f: impl FnMut(&shmemo::Cache) -> R + Send) -> PyResult<R> {
+    match with_open(place, py, |open| (!open.large.has(key)).then(|| f(&open.cache)))? {
+        Some(result) => Ok(result),
+        None => {
+            let (cache, _) = handles(place, py)?;
+            Ok(py.detach(|| f(&cache)))
+        }
+    }
+}
+
 /// The value of a key. One that cannot be read is none, unless the codec raises.
 #[inline]
 pub fn get<'py>(place: &Place, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -139,23 +173,37 @@ pub fn get<'py>(place: &Place, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound
     if !keys::with_key(key, |key| read(place, py, key, &mut buffer))?? {
         return Ok(None);
     }
-    decode(place, py, &buffer)
+    let value = decode(place, py, &buffer);
+    if buffer.capacity() > KEPT {
+        give_back(py, buffer);
+    }
+    value
+}
+
+/// To give back memory takes long, too.
+#[cold]
+fn give_back(py: Python<'_>, memory: impl Send) {
+    py.detach(|| drop(memory));
 }
 
 #[inline]
 fn read(place: &Place, py: Python<'_>, key: &[u8], buffer: &mut Vec<u8>) -> PyResult<bool> {
-    let found = with_open(place, py, |open| (!open.large.has(key)).then(|| open.cache.get_into(key, buffer)))?;
-    let found = match found {
-        Some(found) => found,
+    let found = with_open(place, py, |open| {
+        (!open.large.has(key)).then(|| {
+            let found = open.cache.get_into(key, buffer);
+            open.large.note_read(key, buffer.len());
+            found
+        })
+    })?;
+    match found {
+        Some(found) => Ok(found),
         None => {
             let (cache, _) = handles(place, py)?;
-            py.detach(|| cache.get_into(key, buffer))
+            let found = py.detach(|| cache.get_into(key, buffer));
+            with_open(place, py, |open| open.large.note_read(key, buffer.len()))?;
+            Ok(found)
         }
-    };
-    if buffer.len() >= LARGE {
-        with_open(place, py, |open| open.large.note(key, buffer.len()))?;
     }
-    Ok(found)
 }
 
 /// The value of what was read.
@@ -163,6 +211,15 @@ fn read(place: &Place, py: Python<'_>, key: &[u8], buffer: &mut Vec<u8>) -> PyRe
 pub fn decode<'py>(place: &Place, py: Python<'py>, bytes: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
     let codec = with_open(place, py, |open| open.codec.clone())?;
     decode_by(&codec, py, bytes)
+}
+
+/// The same of bytes that are not needed any more.
+pub fn decode_owned<'py>(place: &Place, py: Python<'py>, bytes: Vec<u8>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let value = decode(place, py, &bytes);
+    if bytes.capacity() > KEPT {
+        give_back(py, bytes);
+    }
+    value
 }
 
 /// The same by a codec that is at hand.
@@ -199,6 +256,9 @@ pub fn store<R: Send>(
         let (cache, _) = handles(place, py)?;
         Ok(py.detach(|| store(&cache, key, value)))
     })??;
+    if buffer.capacity() > KEPT {
+        give_back(py, buffer);
+    }
     result.map_err(|error| errors::set(py, &error))
 }
 

@@ -1,6 +1,5 @@
 //! Values: the common types. `shmemo._codec` has the rest.
 
-use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet, PyString, PyTuple,
@@ -9,9 +8,8 @@ use shmemo_encoding::DecodeError;
 use shmemo_encoding::wire::{self, Top, tag};
 
 use crate::codec::Codec;
-use crate::encode::{Fail, put_bytes, put_int, put_text, take_simple};
-use crate::exactly;
-use crate::lookup::LARGE;
+use crate::encode::{self, Fail, put_bytes, put_int, put_text, take_simple};
+use crate::{exactly, large};
 
 /// Appends a value's bytes to an empty buffer.
 pub fn encode(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut Vec<u8>) -> PyResult<()> {
@@ -38,7 +36,7 @@ fn put(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut Vec<u8>, depth: u32) -
     if let Some(text) = exactly::<PyString>(value) {
         put_text(text, out)?;
     } else if let Some(bytes) = exactly::<PyBytes>(value) {
-        put_bytes(out, tag::BYTES, bytes.as_bytes());
+        encode::put_content(bytes.py(), out, tag::BYTES, bytes.as_bytes());
     } else if let Some(int) = exactly::<PyInt>(value) {
         put_int(int, out)?;
     } else if let Some(float) = exactly::<PyFloat>(value) {
@@ -67,7 +65,7 @@ fn put(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut Vec<u8>, depth: u32) -
         put_items(set, tag::FROZENSET, codec, out, depth)?;
     } else if let Some(bytes) = exactly::<PyByteArray>(value) {
         out.push(tag::BYTEARRAY);
-        put_buffer(bytes, out)?;
+        large::append_buffer(bytes, out)?;
     } else if let Some(complex) = exactly::<PyComplex>(value) {
         use pyo3::types::PyComplexMethods;
         out.push(tag::COMPLEX);
@@ -105,14 +103,7 @@ fn put_other(made: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
     }
     let (head, rest): (Bound<'_, PyBytes>, Bound<'_, PyAny>) = made.extract()?;
     out.extend_from_slice(head.as_bytes());
-    put_buffer(&rest, out)
-}
-
-fn put_buffer(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
-    let buffer = PyBuffer::<u8>::get(object)?;
-    let at = out.len();
-    out.resize(at + buffer.len_bytes(), 0);
-    buffer.copy_to_slice(object.py(), &mut out[at..])
+    large::append_buffer(&rest, out)
 }
 
 /// The value that these bytes stand for.
@@ -163,7 +154,7 @@ fn take<'py>(py: Python<'py>, tag: u8, payload: &[u8], depth: u32, codec: &Codec
             take_items(py, payload, depth, codec, |item| set.add(item))?;
             if tag == tag::SET { set.into_any() } else { PyFrozenSet::new(py, set.iter())?.into_any() }
         }
-        tag::BYTEARRAY => byte_array(py, &[], payload)?,
+        tag::BYTEARRAY => large::byte_array(py, &[payload])?.into_any(),
         tag::COMPLEX => match payload.as_chunks::<8>() {
             (&[real, imaginary], []) => {
                 PyComplex::from_doubles(py, f64::from_le_bytes(real), f64::from_le_bytes(imaginary)).into_any()
@@ -171,7 +162,7 @@ fn take<'py>(py: Python<'py>, tag: u8, payload: &[u8], depth: u32, codec: &Codec
             _ => return Err(bad.into()),
         },
         // The whole item, so that the elements are aligned as its writer aligned them.
-        tag::ARRAY | tag::TENSOR => codec.decode_other(py, tag, byte_array(py, &[tag], payload)?)?,
+        tag::ARRAY | tag::TENSOR => codec.decode_other(py, tag, large::byte_array(py, &[&[tag], payload])?.into_any())?,
         tag::DATE | tag::NAIVE | tag::INSTANT | tag::TIME | tag::DELTA => {
             codec.decode_other(py, tag, take_simple(py, tag::INT, payload)?)?
         }
@@ -181,7 +172,7 @@ fn take<'py>(py: Python<'py>, tag: u8, payload: &[u8], depth: u32, codec: &Codec
             codec.decode_other(py, tag, PyTuple::new(py, items)?.into_any())?
         }
         tag::UUID | tag::DECIMAL | tag::SCALAR | tag::PICKLE | tag::CUSTOM => {
-            codec.decode_other(py, tag, PyBytes::new(py, payload).into_any())?
+            codec.decode_other(py, tag, encode::make_bytes(py, payload)?)?
         }
         other => return Err(DecodeError::UnknownTag(other).into()),
     })
@@ -214,20 +205,6 @@ fn take_items<'py>(
         each(take(py, tag, payload, depth, codec)?)?;
     }
     Ok(())
-}
-
-fn byte_array<'py>(py: Python<'py>, head: &[u8], rest: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let array = PyByteArray::new_with(py, head.len() + rest.len(), |target| {
-        let (target_head, target_rest) = target.split_at_mut(head.len());
-        target_head.copy_from_slice(head);
-        if rest.len() < LARGE {
-            target_rest.copy_from_slice(rest);
-        } else {
-            py.detach(|| target_rest.copy_from_slice(rest));
-        }
-        Ok(())
-    })?;
-    Ok(array.into_any())
 }
 
 /// The bytes that a value has in a cache, as docs/encoding.md defines them. `codec` is what `shmemo._codec` makes.
