@@ -72,6 +72,8 @@ pub struct Scale {
 impl Scale {
     /// The scale of the published figures.
     pub const FULL: Self = Self { objects: 1_000_000, requests: 5_000_000 };
+    /// With sizes a cache of a tenth of all bytes is large.
+    pub const MIXED: Self = Self { objects: 200_000, requests: 3_000_000 };
 }
 
 /// Zipf's law with exponent 0.99.
@@ -92,6 +94,17 @@ pub fn zipf080_scan(scale: Scale) -> Trace {
         scale.objects + (scanned - 1) % scale.objects
     });
     Trace::new("syn_zipf080_scan", keys)
+}
+
+/// Zipf's law with exponent 0.99, values of 1 byte to 64 KiB ([`lognormal_sizes`]).
+///
+/// # Errors
+/// None, in truth: there are as many sizes as requests.
+pub fn mixed(scale: Scale) -> anyhow::Result<Trace> {
+    let mut trace = zipf099(scale);
+    trace.name = "syn_mixed".to_owned();
+    let sizes = lognormal_sizes(&trace);
+    trace.with_sizes(sizes)
 }
 
 /// Zipf's law with exponent 0.99 over a set of which 2 % are replaced twenty times.
@@ -116,6 +129,20 @@ pub fn reread(objects: u64, later: std::ops::Range<u64>, seed: u64) -> Vec<u64> 
         keys.append(&mut due[object as usize]);
     }
     keys
+}
+
+/// Sizes of which the logarithm is normal, by a hash of the object: a median of 400 bytes, one in six above 2,900 and one
+/// in six below 54, none above 64 KiB.
+pub fn lognormal_sizes(trace: &Trace) -> Vec<u32> {
+    let size = |id: u32| {
+        let mut random = Random::new(mix(u64::from(id)) ^ 0x5157);
+        // Box and Muller; the logarithm of 0 is not asked for.
+        let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
+        let normal = radius * (std::f64::consts::TAU * random.unit()).cos();
+        (400.0 * (2.0 * normal).exp()).round().clamp(1.0, 65536.0) as u32
+    };
+    let of_object: Vec<u32> = (0..trace.objects() as u32).map(size).collect();
+    trace.ids.iter().map(|&id| of_object[id as usize]).collect()
 }
 
 /// Sizes from `least` to `most` bytes by a hash of the object, evenly spread over the magnitudes.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use shmemo_simulator::baselines::Baselines;
 use shmemo_simulator::options::{Options, USAGE};
-use shmemo_simulator::real::{self, Plan, entry_bytes};
+use shmemo_simulator::real::{self, Limit, Plan, charge_by_size};
 use shmemo_simulator::replay::{self, Charge, Outcome};
 use shmemo_simulator::table::{self, Cell};
 use shmemo_simulator::trace::Trace;
@@ -20,8 +20,9 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|first| first == processes::WORKER).is_some() {
         let cache = arguments.next().context("a path")?;
-        let max_value_len = arguments.next().context("a length")?.parse()?;
-        return processes::work(Path::new(&cache), max_value_len);
+        let mut length = || -> Result<u32> { Ok(arguments.next().context("a length")?.parse()?) };
+        let (key_len, max_value_len) = (length()?, length()?);
+        return processes::work(Path::new(&cache), key_len as usize, max_value_len);
     }
     let Some(options) = Options::parse(arguments)? else {
         print!("{USAGE}");
@@ -44,6 +45,9 @@ fn main() -> Result<()> {
         for generate in [generate::zipf099, generate::zipf080_scan, generate::shift] {
             run(&options, generate(generate::Scale::FULL), baselines.as_ref(), &mut cells)?;
         }
+    }
+    if options.mixed {
+        run(&options, generate::mixed(generate::Scale::MIXED)?, baselines.as_ref(), &mut cells)?;
     }
     print_all(&options, &cells);
     let shown = shown(&cells);
@@ -71,14 +75,19 @@ fn shown(cells: &[Cell]) -> Vec<String> {
 }
 
 fn run(options: &Options, mut trace: Trace, baselines: Option<&Baselines>, cells: &mut Vec<Cell>) -> Result<()> {
-    if let Some((least, most)) = options.values {
-        let sizes = generate::sizes(&trace, least, most);
+    if let Some(values) = options.values {
+        let sizes = values.sizes(&trace);
         trace = trace.with_sizes(sizes)?;
     }
-    let all = if options.by_size { trace.footprint(entry_bytes) } else { trace.objects() as u64 };
+    let all = if options.by_size { trace.footprint(charge_by_size) } else { trace.objects() as u64 };
     for size in &options.sizes {
-        let size = size.of(all);
-        if size == 0 {
+        let mut size = size.of(all);
+        if let Limit::FileBytes(least) = Plan::bytes(size, &trace).limit
+            && options.by_size
+        {
+            size = least; // files have a least capacity
+        }
+        if size == 0 || cells.last().is_some_and(|last| last.trace == trace.name && last.size == size) {
             continue;
         }
         let mut cell = Cell { trace: trace.name.clone(), size, outcomes: BTreeMap::new() };
@@ -108,21 +117,28 @@ fn run_shmemo(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
             "bytes" => Plan::room(cell.size)?,
             _ => Plan::entries(cell.size),
         };
-        let name = if mode == "entries" { "shmemo".to_owned() } else { format!("shmemo/{mode}") };
+        let name = if mode == "entries" || options.by_size { "shmemo".to_owned() } else { format!("shmemo/{mode}") };
         let (outcome, stats) = real::replay(trace, &plan)?;
-        if options.by_size {
-            cell.size = stats.log_bytes; // the smallest file has more room than some ask for
-        }
         eprintln!(
-            "{} at {}, {mode}: {} segments of {} bytes, entries of {} bytes, room for {}, on average {:.0}",
+            "{} at {}, {mode}: {} segments of {} bytes, entries of {} bytes, room for {}, on average {:.0} of {:.0} bytes, \
+             {} gone by full buckets",
             trace.name,
             cell.size,
             stats.segments,
             stats.log_bytes / stats.segments,
             plan.mean_entry,
             plan.room_of(&stats),
-            outcome.resident
+            outcome.resident,
+            outcome.resident_bytes,
+            outcome.full_bucket
         );
+        if options.by_size {
+            // What is in use of the file: the model with the very bytes that there are.
+            let used = (outcome.resident_bytes + outcome.resident * f64::from(real::INDEX_BYTES)) as u64;
+            if used > 0 {
+                run_policy(trace, "model", used, Charge::Bytes(charge_by_size), "model/same bytes", cell);
+            }
+        }
         if mode == "bytes" && !options.by_size {
             // Log and segments come in steps: the model with the very room that there is.
             let room = plan.room_of(&stats);
@@ -150,7 +166,7 @@ fn run_policy(trace: &Trace, policy: &str, size: u64, charge: Charge, name: &str
 fn run_policies(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
     let all = policies::NAMES.iter().filter(|name| !options.by_size || !policies::OF_EQUAL_SIZES.contains(name));
     let names = options.policies.clone().unwrap_or_else(|| all.map(|&name| name.to_owned()).collect());
-    let charge = if options.by_size { Charge::Bytes(entry_bytes) } else { Charge::Objects };
+    let charge = if options.by_size { Charge::Bytes(charge_by_size) } else { Charge::Objects };
     for name in names.iter().filter(|name| *name != "none") {
         anyhow::ensure!(policies::by_name(name, 1, &Trace::default()).is_some(), "{name} is no policy that is known here");
         run_policy(trace, name, cell.size, charge, name, cell);
@@ -161,9 +177,10 @@ fn run_policies(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()>
 fn print_all(options: &Options, cells: &[Cell]) {
     let shown = shown(cells);
     let names: Vec<&str> = shown.iter().map(String::as_str).collect();
-    println!("Hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::hit_ratio));
     if options.by_size {
-        println!("Byte hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::byte_hit_ratio));
+        println!("Hit ratio of objects / of bytes, %\n\n{}", table::both_ratios(cells, &names));
+    } else {
+        println!("Hit ratio, %\n\n{}", table::ratios(cells, &names, Outcome::hit_ratio));
     }
     let moving: Vec<&str> = names
         .iter()
@@ -176,6 +193,10 @@ fn print_all(options: &Options, cells: &[Cell]) {
         table::ratios(cells, &moving, |outcome| outcome.moved_at_worst)
     );
     for base in ["CLOCK-1bit", "model"] {
-        println!("{}", table::differences(cells, &names, base));
+        if options.by_size {
+            println!("{}", table::both_differences(cells, &names, base));
+        } else {
+            println!("{}", table::differences(cells, &names, base));
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::generate;
+use crate::trace::Trace;
+
 /// What the program tells of itself.
 pub const USAGE: &str = "\
 hit-ratio [OPTION]... [TRACE]...
@@ -18,8 +21,11 @@ each line, and maybe a comma and the size of its value.
   --policies LIST     which policies (default: all that make sense)
   --modes LIST        how shmemo runs: entries (max_entries), bytes (a log with room for as many), none (default entries)
   --processes N       ... and again with the trace dealt to N processes
-  --by-size           sizes in bytes, of which an object takes what its value does; parts are of all bytes
+  --by-size           sizes in bytes: a file of shmemo, and for other policies what its entries take; parts are of all
+                      bytes; hit ratios of objects and of bytes
   --values A..B       values of A to B bytes, by a hash of the key, whatever the trace says; implies --by-size
+  --values lognormal  the same with a median of 400 bytes, up to 64 KiB
+  --mixed             a synthetic trace with values of 1 byte to 64 KiB too; implies --by-size
   --baselines FILE    lines of trace,size,policy,hit ratio to show beside
   --workloads         small workloads that show what goes first, and nothing else
   --csv FILE          all figures
@@ -54,6 +60,35 @@ impl Size {
     }
 }
 
+/// Sizes to make up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Evenly spread over the magnitudes, from the first to the last.
+    Range(u32, u32),
+    /// Normal in their logarithm.
+    Lognormal,
+}
+
+impl Values {
+    fn parse(text: &str) -> Result<Self> {
+        if text == "lognormal" {
+            return Ok(Self::Lognormal);
+        }
+        let (least, most) = text.split_once("..").context("--values A..B")?;
+        let (least, most): (u32, u32) = (least.parse()?, most.parse()?);
+        anyhow::ensure!(least >= 1 && least <= most, "--values A..B: from 1 on, in order");
+        Ok(Self::Range(least, most))
+    }
+
+    /// The sizes for a trace.
+    pub fn sizes(self, trace: &Trace) -> Vec<u32> {
+        match self {
+            Self::Range(least, most) => generate::sizes(trace, least, most),
+            Self::Lognormal => generate::lognormal_sizes(trace),
+        }
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -73,8 +108,10 @@ pub struct Options {
     pub processes: Option<usize>,
     /// Whether objects take what their values do.
     pub by_size: bool,
-    /// Range of sizes to make up.
-    pub values: Option<(u32, u32)>,
+    /// Sizes to make up.
+    pub values: Option<Values>,
+    /// Whether to generate a trace with sizes.
+    pub mixed: bool,
     /// Published figures.
     pub baselines: Option<PathBuf>,
     /// Whether to run the small workloads instead.
@@ -105,6 +142,7 @@ impl Options {
             processes: None,
             by_size: false,
             values: None,
+            mixed: false,
             baselines: None,
             workloads: false,
             csv: None,
@@ -116,6 +154,7 @@ impl Options {
                 "--help" | "-h" => return Ok(None),
                 "--synthetic" => options.synthetic = true,
                 "--workloads" => options.workloads = true,
+                "--mixed" => (options.mixed, options.by_size) = (true, true),
                 "--by-size" => options.by_size = true,
                 "--traces" => options.directories.push(value()?.into()),
                 "--sizes" => options.sizes = list(&value()?).iter().map(|size| Size::parse(size)).collect::<Result<_>>()?,
@@ -126,11 +165,7 @@ impl Options {
                 "--csv" => options.csv = Some(value()?.into()),
                 "--svg" => options.svg = Some(value()?.into()),
                 "--values" => {
-                    let text = value()?;
-                    let (least, most) = text.split_once("..").context("--values A..B")?;
-                    let (least, most): (u32, u32) = (least.parse()?, most.parse()?);
-                    anyhow::ensure!(least >= 1 && least <= most, "--values A..B: from 1 on, in order");
-                    options.values = Some((least, most));
+                    options.values = Some(Values::parse(&value()?)?);
                     options.by_size = true;
                 }
                 unknown if unknown.starts_with('-') => bail!("{unknown} is no option\n\n{USAGE}"),
@@ -141,7 +176,11 @@ impl Options {
             bail!("--modes: {mode} is none of entries, bytes, none");
         }
         anyhow::ensure!(
-            options.workloads || options.synthetic || !options.traces.is_empty() || !options.directories.is_empty(),
+            options.workloads
+                || options.synthetic
+                || options.mixed
+                || !options.traces.is_empty()
+                || !options.directories.is_empty(),
             "no trace\n\n{USAGE}"
         );
         Ok(Some(options))

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use shmemo::Cache;
 
-use crate::real::{Plan, Player, Watch, capacity_bytes, entry_bytes, value_len};
+use crate::real::{Plan, Player, Watch, capacity_bytes, value_len};
 use crate::replay::Outcome;
 use crate::trace::Trace;
 
@@ -26,9 +26,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(program: &Path, cache: &Path, max_value_len: u32) -> Result<Self> {
+    fn start(program: &Path, cache: &Path, plan: &Plan) -> Result<Self> {
         let mut command = Command::new(program);
-        command.arg(WORKER).arg(cache).arg(max_value_len.to_string());
+        command.arg(WORKER).arg(cache).arg(plan.key_len.to_string()).arg(plan.max_value_len.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("a worker")?;
         let to = child.stdin.take().context("a pipe")?;
         let from = child.stdout.take().context("a pipe")?;
@@ -59,8 +59,8 @@ impl Worker {
 ///
 /// # Errors
 /// As [`Player::request`], and if the pipe breaks.
-pub fn work(cache: &Path, max_value_len: u32) -> Result<()> {
-    let mut player = Player::new(Cache::builder().attach(cache)?, max_value_len);
+pub fn work(cache: &Path, key_len: usize, max_value_len: u32) -> Result<()> {
+    let mut player = Player::new(Cache::builder().attach(cache)?, key_len, max_value_len);
     let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let mut count = [0; 4];
     while from.read_exact(&mut count).is_ok() {
@@ -86,7 +86,7 @@ pub fn replay(trace: &Trace, plan: &Plan, processes: usize, program: &Path) -> R
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let path = directory.path().join("simulated.shmemo");
     let cache = plan.make(Some(&path))?;
-    let start = || Worker::start(program, &path, plan.max_value_len);
+    let start = || Worker::start(program, &path, plan);
     let mut workers: Vec<Worker> = (0..processes).map(|_| start()).collect::<Result<_>>()?;
     let mut outcome = Outcome { requests: trace.ids.len() as u64, ..Outcome::default() };
     let mut watch = Watch::new(capacity_bytes(plan, &cache.stats()));
@@ -107,7 +107,7 @@ pub fn replay(trace: &Trace, plan: &Plan, processes: usize, program: &Path) -> R
                     outcome.hits += 1;
                     outcome.hit_bytes += u64::from(len);
                 } else {
-                    stored += u64::from(entry_bytes(len));
+                    stored += u64::from(plan.entry_bytes(len));
                 }
             }
         }

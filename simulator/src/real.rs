@@ -8,8 +8,13 @@ use shmemo::{Cache, Stats};
 use crate::replay::{Outcome, PARTS, Traffic};
 use crate::trace::Trace;
 
-/// Bytes that a key takes.
-const KEY_LEN: usize = 8;
+/// Bytes of a key where entries are counted.
+pub const KEY_LEN: usize = 8;
+/// Bytes of a key where the capacity is in bytes.
+pub const KEY_LEN_BY_SIZE: usize = 16;
+/// What index and ghosts take for each entry, rounded (16.3 bytes): a slot of 8 bytes, at most 0.6 of which are in use,
+/// and ghosts.
+pub const INDEX_BYTES: u32 = 16;
 /// What the log holds for each byte of entries, where their number is what bounds the cache.
 const ROOM: u64 = 2;
 
@@ -18,13 +23,24 @@ pub fn entry_bytes(value_len: u32) -> u32 {
     (16 + KEY_LEN as u32 + value_len).next_multiple_of(16)
 }
 
+/// What a key of 16 bytes and a value of so many take in the log.
+fn log_bytes_by_size(value_len: u32) -> u32 {
+    (16 + KEY_LEN_BY_SIZE as u32 + value_len).next_multiple_of(16)
+}
+
+/// What an object with a value of so many bytes is charged where the capacity is in bytes, whatever the policy: a key of 16
+/// bytes, the value, and what shmemo spends on an entry (its header, padding, its share of the index).
+pub fn charge_by_size(value_len: u32) -> u32 {
+    log_bytes_by_size(value_len) + INDEX_BYTES
+}
+
 /// What bounds the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// So many entries, with twice the room that they need.
     Entries(u64),
-    /// A log of so many bytes.
-    LogBytes(u64),
+    /// A file of so many bytes.
+    FileBytes(u64),
     /// A log with room for so many entries of the one size.
     Room(u64),
 }
@@ -47,6 +63,8 @@ pub struct Plan {
     pub values: Values,
     /// The longest.
     pub max_value_len: u32,
+    /// How long keys are: 8 bytes at least.
+    pub key_len: usize,
     /// What an entry takes on average.
     pub mean_entry: u64,
 }
@@ -55,7 +73,8 @@ impl Plan {
     /// A cache of so many entries.
     pub fn entries(count: u64) -> Self {
         let values = Values::Len(8);
-        Self { limit: Limit::Entries(count), values, max_value_len: 64, mean_entry: u64::from(entry_bytes(8)) }
+        let mean_entry = u64::from(entry_bytes(8));
+        Self { limit: Limit::Entries(count), values, max_value_len: 64, key_len: KEY_LEN, mean_entry }
     }
 
     /// A cache with room for about so many entries, all alike, of a length that fills segments well and makes a file of
@@ -67,7 +86,8 @@ impl Plan {
         let least = ((6 << 20) / 5 / count.max(1)).max(256) as u32 / 16 * 16;
         let plan = |entry: u32| {
             let len = entry - 16 - KEY_LEN as u32;
-            Self { limit: Limit::Room(count), values: Values::Len(len), max_value_len: len, mean_entry: u64::from(entry) }
+            let (limit, values) = (Limit::Room(count), Values::Len(len));
+            Self { limit, values, max_value_len: len, key_len: KEY_LEN, mean_entry: u64::from(entry) }
         };
         let mut best = (f64::INFINITY, plan(least));
         for step in 0..12 {
@@ -81,13 +101,18 @@ impl Plan {
         Ok(best.1)
     }
 
-    /// A cache with a log of so many bytes for the values of a trace.
-    pub fn bytes(log_bytes: u64, trace: &Trace) -> Self {
-        let sizes = trace.sizes.as_deref().unwrap_or(&[8]);
-        let max_value_len = sizes.iter().copied().max().unwrap_or(8);
-        let sum: u64 = sizes.iter().map(|&size| u64::from(entry_bytes(size))).sum();
-        let mean_entry = (sum / sizes.len() as u64).max(32);
-        Self { limit: Limit::LogBytes(log_bytes), values: Values::OfTrace, max_value_len, mean_entry }
+    /// A file of so many bytes, or of the least that there can be, for the values of a trace.
+    pub fn bytes(file_bytes: u64, trace: &Trace) -> Self {
+        let max_value_len = trace.sizes.iter().flatten().copied().max().unwrap_or(8);
+        let objects = (trace.objects() as u64).max(1);
+        let mean_entry = (trace.footprint(log_bytes_by_size) / objects).max(32);
+        let limit = Limit::FileBytes(file_bytes.max(least_file(max_value_len)) / 4096 * 4096);
+        Self { limit, values: Values::OfTrace, max_value_len, key_len: KEY_LEN_BY_SIZE, mean_entry }
+    }
+
+    /// What an entry with a value of so many bytes takes in the log.
+    pub fn entry_bytes(&self, value_len: u32) -> u32 {
+        if self.key_len == KEY_LEN { entry_bytes(value_len) } else { log_bytes_by_size(value_len) }
     }
 
     /// How many entries of the one size a log has room for.
@@ -103,12 +128,12 @@ impl Plan {
     pub fn make(&self, path: Option<&Path>) -> Result<Cache> {
         let wanted = match self.limit {
             Limit::Entries(count) => (count * self.mean_entry * ROOM).max(1 << 19),
-            Limit::LogBytes(bytes) => bytes,
+            Limit::FileBytes(bytes) => return self.build(bytes, path),
             Limit::Room(count) => count * self.mean_entry,
         };
         let mut capacity = wanted;
         for _ in 0..12 {
-            capacity = capacity.max(1 << 20).max(u64::from(self.max_value_len) * 16);
+            capacity = capacity.max(least_file(self.max_value_len));
             let cache = self.build(capacity, None)?;
             let stats = cache.stats();
             let got = if let Limit::Room(_) = self.limit { self.room_of(&stats) * self.mean_entry } else { stats.log_bytes };
@@ -118,7 +143,7 @@ impl Plan {
             }
             capacity = next;
         }
-        self.build(capacity.max(1 << 20).max(u64::from(self.max_value_len) * 16), path)
+        self.build(capacity.max(least_file(self.max_value_len)), path)
     }
 
     fn build(&self, capacity: u64, path: Option<&Path>) -> Result<Cache> {
@@ -135,17 +160,23 @@ impl Plan {
     }
 }
 
+/// The smallest file for values of so many bytes.
+fn least_file(max_value_len: u32) -> u64 {
+    (u64::from(max_value_len) * 16).next_multiple_of(4096).max(1 << 20)
+}
+
 /// Asks a cache for objects, and stores what it does not have.
 pub struct Player {
     cache: Cache,
+    key: Vec<u8>,
     found: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Player {
-    /// A player whose values are at most so long.
-    pub fn new(cache: Cache, max_value_len: u32) -> Self {
-        Self { cache, found: Vec::new(), value: vec![0; max_value_len as usize] }
+    /// A player whose keys are so long and whose values are at most so long.
+    pub fn new(cache: Cache, key_len: usize, max_value_len: u32) -> Self {
+        Self { cache, key: vec![0; key_len.max(8)], found: Vec::new(), value: vec![0; max_value_len as usize] }
     }
 
     /// Asks for an object. Tells whether it was there, or what was wrong with it.
@@ -153,8 +184,9 @@ impl Player {
     /// # Errors
     /// The value must be one that was stored for this key, and storing must be possible.
     pub fn request(&mut self, id: u32, value_len: u32) -> Result<bool> {
-        let key = u64::from(id).to_le_bytes();
-        if self.cache.get_into(key, &mut self.found) {
+        let key = &mut self.key[..];
+        key[..8].copy_from_slice(&u64::from(id).to_le_bytes());
+        if self.cache.get_into(&*key, &mut self.found) {
             let shared = self.found.len().min(4);
             if self.found[..shared] != key[..shared] {
                 bail!("object {id} has the value of another");
@@ -164,7 +196,7 @@ impl Player {
         let value = &mut self.value[..value_len as usize];
         let marked = value.len().min(4);
         value[..marked].copy_from_slice(&key[..marked]);
-        self.cache.set(key, value)?;
+        self.cache.set(&*key, value)?;
         Ok(false)
     }
 }
@@ -176,13 +208,14 @@ pub struct Watch {
     stored: u64,
     next: u64,
     part: u64,
-    resident: (u64, u64),
+    /// Sums of entries and of their bytes, and how often they were added up.
+    resident: [u64; 3],
 }
 
 impl Watch {
     /// Looks at the cache whenever an eighth of so many bytes was stored.
     pub fn new(capacity: u64) -> Self {
-        Self { traffic: Traffic::default(), stored: 0, next: 0, part: (capacity / PARTS as u64).max(1), resident: (0, 0) }
+        Self { traffic: Traffic::default(), stored: 0, next: 0, part: (capacity / PARTS as u64).max(1), resident: [0; 3] }
     }
 
     /// After so many more bytes were stored.
@@ -197,7 +230,8 @@ impl Watch {
     fn look(&mut self, stats: &Stats) {
         self.traffic.note(stats.appended_bytes, stats.moved_bytes);
         if stats.evicted_unused + stats.evicted_used > 0 {
-            self.resident = (self.resident.0 + stats.entries, self.resident.1 + 1);
+            let [entries, bytes, times] = self.resident;
+            self.resident = [entries + stats.entries, bytes + stats.live_bytes, times + 1];
         }
     }
 
@@ -208,7 +242,8 @@ impl Watch {
         outcome.evictions = stats.evicted_unused + stats.evicted_used + stats.evicted_by_full_bucket;
         outcome.full_bucket = stats.evicted_by_full_bucket;
         outcome.dropped = stats.dropped;
-        outcome.resident = if self.resident.1 == 0 { 0.0 } else { self.resident.0 as f64 / self.resident.1 as f64 };
+        let [entries, bytes, times] = self.resident.map(|sum| sum as f64);
+        (outcome.resident, outcome.resident_bytes) = (entries / times.max(1.0), bytes / times.max(1.0));
         outcome.moved = self.traffic.mean();
         outcome.moved_at_worst = self.traffic.worst();
     }
@@ -226,7 +261,7 @@ pub fn value_len(trace: &Trace, plan: &Plan, at: usize) -> u32 {
 pub fn capacity_bytes(plan: &Plan, stats: &Stats) -> u64 {
     match plan.limit {
         Limit::Entries(count) => count * plan.mean_entry,
-        Limit::LogBytes(_) | Limit::Room(_) => stats.log_bytes,
+        Limit::FileBytes(_) | Limit::Room(_) => stats.log_bytes,
     }
 }
 
@@ -236,7 +271,7 @@ pub fn capacity_bytes(plan: &Plan, stats: &Stats) -> u64 {
 /// As making the cache, and as [`Player::request`].
 pub fn replay(trace: &Trace, plan: &Plan) -> Result<(Outcome, Stats)> {
     let cache = plan.make(None)?;
-    let mut player = Player::new(cache.clone(), plan.max_value_len);
+    let mut player = Player::new(cache.clone(), plan.key_len, plan.max_value_len);
     let mut outcome = Outcome { requests: trace.ids.len() as u64, ..Outcome::default() };
     let mut watch = Watch::new(capacity_bytes(plan, &cache.stats()));
     for (at, &id) in trace.ids.iter().enumerate() {
@@ -246,7 +281,7 @@ pub fn replay(trace: &Trace, plan: &Plan) -> Result<(Outcome, Stats)> {
             outcome.hits += 1;
             outcome.hit_bytes += u64::from(len);
         } else {
-            watch.after(&cache, u64::from(entry_bytes(len)));
+            watch.after(&cache, u64::from(plan.entry_bytes(len)));
         }
     }
     watch.finish(&cache, &mut outcome);

@@ -18,6 +18,8 @@ pub struct Outcome {
     pub evictions: u64,
     /// Objects that were there, on average, once the cache was full; 0 if that is not known.
     pub resident: f64,
+    /// What those took, in bytes of the log; 0 if that is not known.
+    pub resident_bytes: f64,
     /// Bytes (or units) moved for each one stored.
     pub moved: f64,
     /// The most over a stretch that stored the capacity once.

@@ -34,8 +34,11 @@ impl Cell {
 
 /// Mean, least and greatest difference of two policies over the cells that have both.
 pub fn summary(cells: &[Cell], policy: &str, base: &str, is_counted: impl Fn(&Cell) -> bool) -> Option<(f64, f64, f64)> {
-    let counted = cells.iter().filter(|cell| is_counted(cell));
-    let differences: Vec<f64> = counted.filter_map(|cell| cell.difference(policy, base)).collect();
+    summary_of(cells, |cell| is_counted(cell).then(|| cell.difference(policy, base)).flatten())
+}
+
+fn summary_of(cells: &[Cell], difference: impl Fn(&Cell) -> Option<f64>) -> Option<(f64, f64, f64)> {
+    let differences: Vec<f64> = cells.iter().filter_map(difference).collect();
     if differences.is_empty() {
         return None;
     }
@@ -54,6 +57,41 @@ pub fn ratios(cells: &[Cell], policies: &[&str], of: fn(&Outcome) -> f64) -> Str
             let _ = match cell.outcomes.get(policy) {
                 Some(outcome) => write!(text, " {:.2} |", of(outcome) * 100.0),
                 None => write!(text, " |"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A Markdown table of hit ratios in per cent, of objects and of bytes.
+pub fn both_ratios(cells: &[Cell], policies: &[&str]) -> String {
+    let mut text = format!("| trace | bytes |{}\n", policies.iter().map(|name| format!(" {name} |")).collect::<String>());
+    let _ = writeln!(text, "| --- | ---: |{}", " ---: |".repeat(policies.len()));
+    for cell in cells {
+        let _ = write!(text, "| {} | {} |", cell.trace, cell.size);
+        for &policy in policies {
+            let _ = match cell.outcomes.get(policy) {
+                Some(outcome) => write!(text, " {:.2} / {:.2} |", outcome.hit_ratio() * 100.0, outcome.byte_hit_ratio() * 100.0),
+                None => write!(text, " |"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A Markdown table of differences to one policy, of objects and of bytes: mean, worst and best.
+pub fn both_differences(cells: &[Cell], policies: &[&str], base: &str) -> String {
+    let mut text = format!("| points over {base} | objects: mean | worst | best | bytes: mean | worst | best |\n");
+    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    for &policy in policies.iter().filter(|&&policy| policy != base) {
+        let _ = write!(text, "| {policy} |");
+        for of in [Outcome::hit_ratio, Outcome::byte_hit_ratio] {
+            let difference = |cell: &Cell| Some((of(cell.outcomes.get(policy)?) - of(cell.outcomes.get(base)?)) * 100.0);
+            let _ = match summary_of(cells, difference) {
+                Some((mean, worst, best)) => write!(text, " {mean:+.2} | {worst:+.2} | {best:+.2} |"),
+                None => write!(text, " | | |"),
             };
         }
         text.push('\n');

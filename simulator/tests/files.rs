@@ -136,3 +136,28 @@ fn the_program_replays_a_trace_of_ones_own() {
         assert!(!Command::new(env!("CARGO_BIN_EXE_hit-ratio")).args(wrong).output().expect("the program").status.success());
     }
 }
+
+/// The same with sizes: objects and bytes in one table, a size that is less than the smallest file, curves.
+#[test]
+fn the_program_replays_a_trace_with_sizes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let trace = generate::mixed(Scale { objects: 3000, requests: 20_000 }).expect("a trace");
+    let sizes = trace.sizes.as_deref().expect("sizes");
+    let lines: String = trace.ids.iter().zip(sizes).map(|(id, size)| format!("key-{id},{size}\n")).collect();
+    fs::write(path("mine.csv"), lines).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hit-ratio"));
+    command.arg(path("mine.csv")).args(["--by-size", "--sizes", "1%,10%,3000000", "--processes", "2"]);
+    command.arg("--csv").arg(path("out.csv")).arg("--svg").arg(path("out.svg"));
+    let output = command.output().expect("the program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout);
+    let rows: Vec<&str> = table.lines().skip_while(|line| !line.contains("objects / of bytes")).skip(2).collect();
+    assert!(rows[0].starts_with("| trace | bytes | shmemo | shmemo by 2 | model |"), "{table}");
+    let least = 16 * u64::from(sizes.iter().copied().max().expect("a size")).next_multiple_of(256);
+    assert!(rows[2].starts_with(&format!("| mine | {least} |")), "the smallest file once, not twice: {table}");
+    assert!(rows[3].starts_with("| mine | 2998272 |") && rows[4].is_empty(), "whole pages: {table}");
+    assert!(table.contains("| points over CLOCK-1bit | objects: mean |") && table.contains("GDSF"));
+    assert_well_formed(&fs::read_to_string(path("out.svg")).expect("curves"));
+    assert!(fs::read_to_string(path("out.csv")).expect("figures").contains("mine,2998272,GDSF,20000,"));
+}

@@ -48,7 +48,7 @@ fn small_caches_are_exactly_lru() {
     let trace = generate::zipf099(Scale { objects: 300, requests: 20_000 });
     for capacity in [1, 3, 9, 17, 64] {
         let cache = Plan::entries(capacity).make(None).expect("a cache");
-        let mut player = real::Player::new(cache, 64);
+        let mut player = real::Player::new(cache, real::KEY_LEN, 64);
         let mut lru = Lru::new(capacity, trace.objects());
         for (at, &id) in trace.ids.iter().enumerate() {
             let is_hit = player.request(id, 8).expect("a request");
@@ -63,7 +63,8 @@ fn mixed_sizes_fit_the_log() {
     let sizes = generate::sizes(&trace, 1, 64 << 10);
     let trace = trace.with_sizes(sizes).expect("as many sizes");
     let (outcome, stats) = real::replay(&trace, &Plan::bytes(4 << 20, &trace)).expect("a replay");
-    assert!(stats.log_bytes.abs_diff(4 << 20) < 64 << 10, "{}", stats.log_bytes);
+    assert!((7 << 19..4 << 20).contains(&stats.log_bytes), "{}", stats.log_bytes);
+    assert!(outcome.resident_bytes > 2e6 && outcome.resident_bytes < 4e6, "{outcome:?}");
     assert!(outcome.hit_ratio() > 0.3 && outcome.evictions > 0 && outcome.dropped == 0, "{outcome:?}");
 }
 

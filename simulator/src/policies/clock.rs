@@ -63,6 +63,10 @@ impl Policy for Clock {
         self.evictions
     }
 
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
+
     fn moved(&self) -> u64 {
         self.moved
     }

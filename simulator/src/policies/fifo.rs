@@ -43,4 +43,8 @@ impl Policy for Fifo {
     fn evictions(&self) -> u64 {
         self.evictions
     }
+
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
 }

@@ -75,4 +75,8 @@ impl Policy for Gdsf {
     fn evictions(&self) -> u64 {
         self.evictions
     }
+
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
 }

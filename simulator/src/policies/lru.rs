@@ -46,4 +46,8 @@ impl Policy for Lru {
     fn evictions(&self) -> u64 {
         self.evictions
     }
+
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
 }

@@ -35,10 +35,19 @@ pub trait Policy {
     /// Objects evicted so far.
     fn evictions(&self) -> u64;
 
+    /// Units that are held, counted object by object; 0 if the policy does not know sizes.
+    fn held(&self) -> u64 {
+        0
+    }
+
     /// Units that a log-structured cache would have copied to keep what the policy keeps.
     fn moved(&self) -> u64 {
         0
     }
+}
+
+fn sum(sizes: &[u32]) -> u64 {
+    sizes.iter().map(|&size| u64::from(size)).sum()
 }
 
 /// The names of all policies, in the order of tables.
@@ -46,7 +55,7 @@ pub const NAMES: [&str; 10] =
     ["model", "LRU", "FIFO", "CLOCK-1bit", "CAR", "S3-FIFO", "SIEVE", "W-TinyLFU-w20", "GDSF", "BELADY"];
 
 /// Those that make sense only where all objects have the same size.
-pub const OF_EQUAL_SIZES: [&str; 3] = ["CAR", "W-TinyLFU-w20", "BELADY"];
+pub const OF_EQUAL_SIZES: [&str; 2] = ["W-TinyLFU-w20", "BELADY"];
 
 /// A policy by its name.
 pub fn by_name(name: &str, capacity: u64, trace: &Trace) -> Option<Box<dyn Policy>> {

@@ -201,6 +201,10 @@ impl Policy for Model {
         self.evictions
     }
 
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
+
     fn moved(&self) -> u64 {
         self.moved
     }

@@ -150,6 +150,11 @@ impl Policy for S3Fifo {
         self.evictions
     }
 
+    fn held(&self) -> u64 {
+        let there = self.place.iter().zip(&self.sizes).filter(|&(&place, _)| place != NOWHERE);
+        there.map(|(_, &size)| u64::from(size)).sum()
+    }
+
     fn moved(&self) -> u64 {
         self.moved
     }

@@ -66,4 +66,8 @@ impl Policy for Sieve {
     fn evictions(&self) -> u64 {
         self.evictions
     }
+
+    fn held(&self) -> u64 {
+        super::sum(&self.sizes)
+    }
 }
