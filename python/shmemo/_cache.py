@@ -128,9 +128,13 @@ class Cache(NativeCache):
         if fd >= 0:
             status = os.fstat(fd)
             other = ATTACHED.get((status.st_dev, status.st_ino))
-            if other is not None and not other.closed:
-                self._share(other, self._codec)
-            else:
+            try:
+                if other is not None:
+                    self._share(other, self._codec)
+            except Closed:
+                # By another thread perhaps, at this moment.
+                other = None
+            if other is None:
                 self._open(fd, options, self._codec)
         elif name is not None:
             warning = self._open_named(name, options)

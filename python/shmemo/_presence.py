@@ -35,7 +35,8 @@ class Presence:
         # By the thread that is about to fork.
         self.spares: dict[int, int] = {}
         self.fd = _locked(path)
-        PRESENT.add(self)
+        key = id(self)
+        PRESENT[key] = weakref.ref(self, lambda _: PRESENT.pop(key, None))
         # Children of multiprocessing end without atexit, and with a list of finalizers that was emptied at their start.
         _finalize_at_exit(self)
         util.register_after_fork(self, _finalize_at_exit)
@@ -75,7 +76,12 @@ def _locked(path: str) -> int:
     return fd
 
 
-PRESENT: weakref.WeakSet[Presence] = weakref.WeakSet()
+# Not a WeakSet: that may not be gone through while another thread adds to it.
+PRESENT: dict[int, weakref.ref[Presence]] = {}
+
+
+def _all_present() -> list[Presence]:
+    return [presence for reference in list(PRESENT.values()) if (presence := reference()) is not None]
 
 
 def _leave(reference: weakref.ref[Presence]) -> None:
@@ -91,21 +97,21 @@ def _finalize_at_exit(presence: Presence) -> None:
 # A child would inherit the very lock of its parent, and either could remove the file under the other. So it is given a
 # lock of its own, before it is there.
 def _before_fork() -> None:
-    for presence in list(PRESENT):
+    for presence in _all_present():
         if presence.fd >= 0:
             with contextlib.suppress(OSError):
                 presence.spares[threading.get_ident()] = _locked(f"/proc/self/fd/{presence.fd}")
 
 
 def _in_parent() -> None:
-    for presence in list(PRESENT):
+    for presence in _all_present():
         spare = presence.spares.pop(threading.get_ident(), -1)
         if spare >= 0:
             os.close(spare)
 
 
 def _in_child() -> None:
-    for presence in list(PRESENT):
+    for presence in _all_present():
         spare = presence.spares.pop(threading.get_ident(), -1)
         if presence.fd >= 0:
             # Without a spare it has no share: with its parent's it could remove the file under it.

@@ -6,6 +6,7 @@ import concurrent.futures
 import fcntl
 import multiprocessing as mp
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -89,6 +90,24 @@ def test_pools(method: str, shared: shmemo.Cache) -> None:
         assert {value for _, value in executor.map(pid_and_value, ["k"] * 20)} == {42}
         assert executor.submit(read, shared).result(60) == 42
     assert shared["k"] == 42
+
+
+def test_threads_pass_handles_on_and_close_them(shared: shmemo.Cache) -> None:
+    shared["k"] = 1
+
+    def work(_: int) -> None:
+        for _ in range(100):
+            with pickle.loads(pickle.dumps(shared)) as other:
+                assert other["k"] == 1
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as executor:
+            list(executor.map(work, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert shared.closed is False and shared["k"] == 1
 
 
 def test_forked_children_inherit_a_handle(shared: shmemo.Cache) -> None:
