@@ -8,6 +8,8 @@ import gc
 import math
 import os
 import pickle
+import sys
+import sysconfig
 import threading
 import time
 from collections.abc import MutableMapping
@@ -285,3 +287,14 @@ def test_keys_of_other_programs_are_passed_over(path: Path) -> None:
         with pytest.raises(shmemo.DecodeError):
             shmemo._native.decode_key(foreign)
         assert list(cache) == ["k"]
+
+
+def test_the_wheel_is_one_for_all_versions() -> None:
+    file = str(shmemo._native.__file__)
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert not file.endswith(".abi3.so") and not sys._is_gil_enabled(), "it turned the lock on"  # type: ignore[attr-defined]
+    else:
+        assert file.endswith(".abi3.so")
+    # What a type checker needs is there.
+    folder = Path(shmemo.__file__).parent
+    assert (folder / "py.typed").exists() and (folder / "_native.pyi").exists()

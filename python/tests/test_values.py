@@ -6,6 +6,7 @@ import collections
 import datetime as dt
 import json
 import math
+import os
 import pickle
 import random
 import warnings
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 
 import shmemo
+from shmemo import _cache
 from shmemo._codec import Codec
 from shmemo._native import LARGE, decode_value, encode_value
 
@@ -228,6 +230,31 @@ def test_nothing_is_unpickled_from_a_file_that_others_can_write(path: Path) -> N
         assert cache["native"] == [1]
         with pytest.warns(shmemo.UndecodableWarning, match="other users can write"):
             assert cache.get("thing") is None
+
+
+def test_nothing_is_unpickled_from_a_file_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    with shmemo.Cache(capacity="4MB") as cache, monkeypatch.context() as patch:
+        cache["native"], cache["thing"] = [1], Thing(1)
+        # As another user who was handed the descriptor. (A path that is another user's is not opened at all.)
+        if os.geteuid() == 0:
+            os.fchown(cache.fileno(), 65534, 65534)
+        else:
+            patch.setattr(os, "geteuid", lambda: 0)
+        patch.setattr(_cache, "ATTACHED", {})
+        with shmemo.Cache.__new__(shmemo.Cache) as other:
+            other._set_up(None, None, *cache._arguments[2:], cache.fileno())
+            assert other["native"] == [1]
+            with pytest.warns(shmemo.UndecodableWarning, match="belongs to the user"):
+                assert other.get("thing") is None
+
+
+def test_a_path_of_another_user_is_not_opened(path: Path) -> None:
+    shmemo.Cache(path, capacity="1MB").close()
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+        with pytest.raises(shmemo.WrongOwner) as raised:
+            shmemo.Cache(path)
+        assert isinstance(raised.value, PermissionError)
 
 
 def test_any_bytes_are_a_value_or_an_exception_and_run_no_code() -> None:
