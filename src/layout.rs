@@ -77,8 +77,10 @@ pub mod header {
     pub const PRESSURE: usize = 0x480;
     /// The last birth given out.
     pub const BIRTHS: usize = 0x488;
-    /// How many bytes may be moved before the next eviction (see `sweep`), as a signed number of units.
+    /// What may be moved before more is stored (see `credit`), a signed number.
     pub const MOVE_CREDIT: usize = 0x490;
+    /// How old what is evicted is at present, in 1/16 ms.
+    pub const EVICTED_AGE: usize = 0x498;
 }
 
 /// Offsets in a registry line.
@@ -109,6 +111,8 @@ pub mod segment {
     pub const HAND: usize = 16;
     /// Order of age within the log.
     pub const BIRTH: usize = 24;
+    /// When it was opened, in milliseconds on the shared clock (a hint).
+    pub const OPENED: usize = 48;
     /// Units of entries that were put there in the era now, written by the holder (a hint).
     pub const ADDED_UNITS: usize = 32;
     /// Number of such entries (a hint).
@@ -384,6 +388,7 @@ pub const FINGERPRINT: u64 = {
         header::PRESSURE,
         header::BIRTHS,
         header::MOVE_CREDIT,
+        header::EVICTED_AGE,
         line::INCARNATION,
         line::PID,
         line::START_TIME,
@@ -395,6 +400,7 @@ pub const FINGERPRINT: u64 = {
         segment::TAIL,
         segment::HAND,
         segment::BIRTH,
+        segment::OPENED,
         segment::ADDED_UNITS,
         segment::ADDED,
         segment::GONE_UNITS,
@@ -415,7 +421,7 @@ pub const FINGERPRINT: u64 = {
 
 const _: () = assert!(line::PINS + PINS * 8 <= line::COUNTERS && line::COUNTERS + COUNTERS * 8 == LINE_BYTES);
 const _: () = assert!(cfg!(shmemo_model) || (BUCKET_BYTES == 64 && GHOST_SET_BYTES == 64));
-const _: () = assert!(header::MOVE_CREDIT + 8 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);
+const _: () = assert!(header::EVICTED_AGE + 8 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);
 
 impl Layout {
     /// The word of generation of a segment.

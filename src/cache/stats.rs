@@ -1,5 +1,7 @@
 //! What the cache counts.
 
+use std::time::Duration;
+
 use super::Cache;
 use crate::layout::UNIT;
 use crate::protocol::Event;
@@ -40,6 +42,9 @@ pub struct Stats {
     pub appended_bytes: u64,
     /// Keys that were stored again soon after they had been evicted.
     pub evicted_too_early: u64,
+    /// How old entries are when they are evicted at present: the time since they were stored or last moved, to about the
+    /// time that it takes to fill a segment. A running mean; zero until something was evicted.
+    pub evicted_age: Duration,
     /// Segments of the log that were recycled.
     pub segments_freed: u64,
     /// Gets that gave up because the entry changed under them again and again; they count as misses too.
@@ -104,6 +109,7 @@ impl Cache {
             moved_bytes: of(Event::MovedUnits).wrapping_mul(unit),
             appended_bytes: of(Event::AppendedUnits).wrapping_mul(unit),
             evicted_too_early: of(Event::GhostHit),
+            evicted_age: Duration::from_millis(core.evicted_age_ms()),
             segments_freed: of(Event::SegmentFreed),
             reads_given_up: of(Event::ReadGaveUp),
             entries: self.at_most_all(census.entries) as u64,

@@ -140,6 +140,12 @@ impl<M: Memory> Core<M> {
     }
 }
 
+/// Free segments are short: the next sets sweep.
+pub(super) const SHORT: u64 = 1;
+/// The last free segment was taken for survivors: what is swept is to be swept to its end before the room that is left
+/// goes to new entries.
+pub(super) const LAST: u64 = 2;
+
 /// For whom room is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -208,7 +214,8 @@ impl<M: Memory> Op<'_, M> {
         let kept_back = if purpose == Purpose::Move { 0 } else { core.reserve() };
         let free: usize = core.count_free();
         if free <= core.reserve() + 1 {
-            core.memory.word(header::PRESSURE).store(1, Ordering::Relaxed);
+            let pressure = if free > core.reserve() { SHORT } else { LAST };
+            core.memory.word(header::PRESSURE).store(pressure, Ordering::Relaxed);
         }
         if free <= kept_back {
             return None;
@@ -221,6 +228,8 @@ impl<M: Memory> Op<'_, M> {
             if state.phase() == Phase::Free
                 && let Some(claim) = core.claim(segment, state, log, owner)
             {
+                core.give_credit_for_segment();
+                self.note_opening(segment);
                 return Some(claim);
             }
         }

@@ -111,6 +111,12 @@ impl Header {
         self.key_at() + self.key_len.next_multiple_of(8)
     }
 
+    /// Whether the entry expires at all.
+    #[inline]
+    pub fn can_expire(&self) -> bool {
+        self.flags & HAS_EXPIRY != 0
+    }
+
     /// When the entry expires.
     #[inline(always)]
     pub fn expiry<M: Memory>(&self, core: &Core<M>) -> Option<u64> {

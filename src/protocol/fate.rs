@@ -1,6 +1,7 @@
 //! What becomes of an entry whose segment is swept: it goes, it is moved, or it stays.
 
 use super::append::Purpose;
+use super::credit::Purse;
 use super::entry::Header;
 use super::sweep::{COMPACT, Mercy, RETAINED, Walk};
 use super::tally::Tally;
@@ -13,7 +14,10 @@ const LONGEST_COPY_UNITS: usize = (16 << 10) / UNIT;
 enum Fate {
     Empty(Event),
     Evict,
-    Move(Log, u8),
+    /// Moved, to save it from a segment that is mostly dead.
+    Save(Log, u8),
+    /// Moved, since it was used.
+    Spare(u8),
     Stay(u8),
 }
 
@@ -60,23 +64,29 @@ impl<M: Memory> Op<'_, M> {
                 walk.flags |= RETAINED;
                 self.core.swap_slot(slot_at, word, word.with_freq(freq))
             }
-            Fate::Move(log, freq) => {
-                let units = header.units();
-                if let Some(claim) = self.target(walk, log, units) {
-                    let done = self.move_entry(claim, &probe, freq);
-                    if done {
-                        self.count_gone(walk, header);
-                        self.world.count(Event::MovedUnits, units as u64);
-                    }
-                    return done;
-                }
-                if walk.is_for_room {
-                    walk.is_stuck = true;
-                    return false;
-                }
-                self.evict_by_policy(walk, &probe)
+            Fate::Save(log, freq) => {
+                self.move_or_evict(walk, &probe, log, freq, |purse| purse.pay_for_compaction(header.units()))
             }
+            Fate::Spare(freq) => self.move_or_evict(walk, &probe, Log::Main, freq, |purse| purse.pay_for_sparing(header.units())),
         }
+    }
+
+    fn move_or_evict(&self, walk: &mut Walk, probe: &Probe, log: Log, freq: u8, pay: impl FnOnce(&mut Purse)) -> bool {
+        let units = probe.header.units();
+        if let Some(claim) = self.target(walk, log, units) {
+            let done = self.move_entry(claim, probe, freq);
+            if done {
+                self.count_gone(walk, &probe.header);
+                self.world.count(Event::MovedUnits, units as u64);
+                pay(&mut walk.purse);
+            }
+            return done;
+        }
+        if walk.is_for_room {
+            walk.is_stuck = true;
+            return false;
+        }
+        self.evict_by_policy(walk, probe)
     }
 
     fn fate(&self, walk: &Walk, probe: &Probe) -> Fate {
@@ -91,7 +101,7 @@ impl<M: Memory> Op<'_, M> {
         }
         let freq = probe.word.freq();
         if self.core.layout.geometry.is_exact_lru() || walk.flags & COMPACT != 0 {
-            return Fate::Move(walk.log, freq);
+            return Fate::Save(walk.log, freq);
         }
         let spared = match walk.log {
             Log::Newcomers => (freq >= 2).then_some(0),
@@ -100,7 +110,8 @@ impl<M: Memory> Op<'_, M> {
         match spared {
             None => Fate::Evict,
             Some(freq) if probe.header.units() > LONGEST_COPY_UNITS && walk.own.is_none() => Fate::Stay(freq),
-            Some(freq) => Fate::Move(Log::Main, freq),
+            Some(_) if !walk.purse.spares(freq) => Fate::Evict,
+            Some(freq) => Fate::Spare(freq),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod append;
 mod count;
+mod credit;
 mod entry;
 mod fate;
 mod find;

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 
 use super::ghost::Ghost;
 use super::{Core, Event, Key, Log, Memory, Op, Word};
-use crate::layout::{Layout, header};
+use crate::layout::{Layout, header, segment};
 
 /// Evictions from its log within which a ghost of a newcomer counts fully, in epochs.
 const NEAR_EPOCHS: u32 = 4;
@@ -36,7 +36,7 @@ pub(super) struct Evicted {
 
 impl Layout {
     /// The capacity in units of the policy.
-    fn policy_capacity(&self) -> u64 {
+    pub(super) fn policy_capacity(&self) -> u64 {
         match self.geometry.max_entries {
             0 => (self.segments.saturating_sub(2).max(1) * self.segment_units) as u64,
             entries => entries,
@@ -70,7 +70,13 @@ impl<M: Memory> Core<M> {
         [0, 1].map(|log| (self.load(header::POLICY_EVICTED + log * 8, Ordering::Relaxed) / length) as u32)
     }
 
+    /// How old what is evicted is at present, in milliseconds.
+    pub fn evicted_age_ms(&self) -> u64 {
+        self.load(header::EVICTED_AGE, Ordering::Relaxed) / AGE_WEIGHT
+    }
+
     pub(super) fn note_evicted(&self, evicted: &Evicted) {
+        self.give_credit_for_entries(evicted.entries.iter().sum());
         let amounts = if self.layout.geometry.max_entries == 0 { evicted.units } else { evicted.entries };
         for (log, amount) in amounts.into_iter().enumerate().filter(|&(_, amount)| amount > 0) {
             self.memory.word(header::POLICY_EVICTED + log * 8).fetch_add(amount, Ordering::Relaxed);
@@ -93,7 +99,32 @@ impl<M: Memory> Core<M> {
     }
 }
 
+/// The share of the newest figure in the running mean of ages.
+const AGE_WEIGHT: u64 = 16;
+
 impl<M: Memory> Op<'_, M> {
+    /// A segment was opened just now.
+    pub(super) fn note_opening(&self, segment: usize) {
+        if !cfg!(shmemo_model) {
+            let opened = self.core.layout.segment_at(segment, segment::OPENED);
+            self.core.memory.word(opened).store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Entries of a segment were evicted just now.
+    pub(super) fn note_age(&self, segment: usize) {
+        if cfg!(shmemo_model) {
+            return;
+        }
+        let opened = self.core.load(self.core.layout.segment_at(segment, segment::OPENED), Ordering::Relaxed);
+        let age = self.now().saturating_sub(opened);
+        let mean = self.core.memory.word(header::EVICTED_AGE);
+        let before = mean.load(Ordering::Relaxed);
+        // In 1/16 ms, so that small differences count.
+        let after = if before == 0 { age.saturating_mul(AGE_WEIGHT) } else { (before - before / AGE_WEIGHT).saturating_add(age) };
+        mean.store(after, Ordering::Relaxed);
+    }
+
     /// Where a key that is not there is to go.
     pub(super) fn admit(&self, key: &Key<'_>, units: usize) -> Admission {
         let newcomer = Admission { log: Log::Newcomers, freq: 0 };

@@ -7,13 +7,14 @@
 
 use core::sync::atomic::Ordering;
 
+use super::credit::Purse;
 use super::entry::Header;
 use super::policy::Evicted;
 use super::tally::Tally;
 use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Owner, Phase, Place, SlotWord, StateWord, Word, wanted, weaken};
 use crate::layout::{SLOTS, UNIT, header, segment};
 
-/// At the start of the walk, so much of the segment was dead that it is worth saving everything else.
+/// So much of the segment is dead that it is worth saving everything else.
 pub(super) const COMPACT: u64 = 1 << 62;
 /// An entry stayed where it is; the segment is not to be freed at the end of this walk.
 pub(super) const RETAINED: u64 = 1 << 63;
@@ -66,6 +67,8 @@ pub(super) struct Walk {
     pub epochs: [u32; 2],
     /// What this step took out of the segment and has not yet counted out.
     pub gone: Tally,
+    /// What this step may move.
+    pub purse: Purse,
     pub mercy: Mercy,
     /// Segments are wanted, and not just one entry less.
     pub is_for_room: bool,
@@ -125,12 +128,13 @@ impl<M: Memory> Op<'_, M> {
         let hand = (word & HAND_MASK) as usize;
         // A hand past the tail is rotten: from the start again, which is harmless.
         let hand = if hand <= tail { hand } else { 0 };
+        let purse = core.purse();
         let mut flags = if hand == 0 { 0 } else { word & (COMPACT | RETAINED) };
         // Where `max_entries` bounds the cache, entries are evicted one by one, and a segment that they left half
         // walked is compacted.
         if hand == 0 || core.layout.geometry.max_entries > 0 {
-            let live = core.tally(segment, self.era).units;
-            flags = (flags & RETAINED) | if live * 2 <= core.layout.segment_units { COMPACT } else { 0 };
+            let is_worth_it = core.is_worth_compacting(core.tally(segment, self.era).units, &purse);
+            flags = (flags & RETAINED) | if is_worth_it { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
         Walk {
@@ -145,6 +149,7 @@ impl<M: Memory> Op<'_, M> {
             evicted: Evicted::default(),
             epochs: core.epochs(),
             gone: Tally::default(),
+            purse,
             mercy,
             is_for_room: true,
             is_stuck: false,
@@ -166,11 +171,45 @@ impl<M: Memory> Op<'_, M> {
     fn handle_some(&self, walk: &mut Walk, most_evictions: u64) {
         let mut headers = [None; STEP_ENTRIES];
         self.read_ahead(walk, &mut headers);
-        self.handle_entries(walk, &headers, most_evictions);
+        if !self.spare_for_the_expired(walk, &headers, most_evictions) {
+            self.handle_entries(walk, &headers, most_evictions);
+        }
         let gone = core::mem::take(&mut walk.gone);
         if gone.count > 0 {
             self.core.lower_tally(walk.segment, walk.generation, self.era, gone);
         }
+        self.core.take_credit(&walk.purse);
+    }
+
+    /// What has expired is not known before its header is read. Where a quarter of a step's bytes turn out to have, the
+    /// rest of the segment is saved, as if that had been known from the start. If one entry less is all that is wanted,
+    /// the expired ones go, and the walk goes on from where it was: `true`.
+    #[inline]
+    fn spare_for_the_expired(&self, walk: &mut Walk, headers: &[Option<Header>; STEP_ENTRIES], most_evictions: u64) -> bool {
+        let units_if = |is_wanted: &dyn Fn(&Header) -> bool| -> usize {
+            headers.iter().flatten().filter(|header| is_wanted(header)).map(Header::units).sum()
+        };
+        if !headers.iter().flatten().any(Header::can_expire) {
+            return false;
+        }
+        let has_expired = |header: &Header| self.is_expired(header.expiry(self.core));
+        let expired = units_if(&has_expired);
+        if most_evictions == u64::MAX {
+            let all = units_if(&|_| true);
+            let rest = (walk.tail - walk.hand) * (all - expired) / all.max(1);
+            if expired * 4 >= all && walk.purse.is_enough_to_compact(rest) {
+                walk.flags |= COMPACT;
+            }
+            return false;
+        }
+        let mut unit = walk.hand;
+        for header in headers.iter().flatten() {
+            if has_expired(header) {
+                self.handle_entry(walk, Place { segment: walk.segment, unit }, header);
+            }
+            unit += header.units();
+        }
+        walk.gone.count > 0
     }
 
     fn handle_entries(&self, walk: &mut Walk, headers: &[Option<Header>; STEP_ENTRIES], most_evictions: u64) {
@@ -241,6 +280,10 @@ impl<M: Memory> Op<'_, M> {
         self.release_targets(walk);
         let evicted = walk.evicted.entries.iter().sum();
         let sealed = StateWord::sealed(walk.log);
+        // Of a segment that is swept for room, the last step stands for all: a clock is dear.
+        if evicted > 0 && (walk.hand >= walk.tail || core.layout.geometry.max_entries > 0) {
+            self.note_age(walk.segment);
+        }
         if walk.hand < walk.tail {
             self.store_hand(walk);
             core.swap_state(walk.segment, held, sealed);

@@ -2,6 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
+use super::append::SHORT;
+use super::credit::Purse;
 use super::sweep::{HAND_MASK, Mercy, Step};
 use super::{Core, Found, Kind, Log, Memory, Op, Owner, Phase, SlotWord, StateWord, Word};
 use crate::layout::{SLOTS, UNIT, header, segment};
@@ -49,6 +51,7 @@ impl<M: Memory> Core<M> {
 
     fn survey(&self, era: u32) -> Survey {
         let mut survey = Survey::default();
+        let purse = self.purse();
         for segment in 0..self.layout.segments {
             let state = self.state(segment);
             let log = state.log() as usize;
@@ -59,14 +62,16 @@ impl<M: Memory> Core<M> {
                         survey.holders.push(owner);
                     }
                 }
-                phase @ (Phase::Open | Phase::Sealed) => self.survey_one(&mut survey, segment, log, phase == Phase::Open, era),
+                phase @ (Phase::Open | Phase::Sealed) => {
+                    self.survey_one(&mut survey, segment, log, phase == Phase::Open, era, &purse);
+                }
             }
             survey.segments[log] += 1;
         }
         survey
     }
 
-    fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, era: u32) {
+    fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, era: u32, purse: &Purse) {
         // The tail as a walk takes it: one beyond the end would make a walk that is done seem not to be.
         let (hand, tail) = (self.field(segment, segment::HAND) & HAND_MASK, self.tail(segment) as u64);
         if is_open && tail == 0 {
@@ -89,7 +94,7 @@ impl<M: Memory> Core<M> {
             // Where entries are evicted one by one, whoever does so ends the walks of the oldest segments.
             let geometry = &self.layout.geometry;
             let is_left_alone = hand != 0 && live > 0 && geometry.max_entries > 0 && !geometry.is_exact_lru();
-            let score = self.worth_of_compacting(live, birth);
+            let score = self.worth_of_compacting(live, birth, purse);
             if !is_left_alone && score > survey.mostly_dead.map_or(0, |(_, best)| best) {
                 survey.mostly_dead = Some((segment, score));
             }
@@ -106,12 +111,19 @@ impl<M: Memory> Core<M> {
     /// What is to be had from a mostly dead segment, weighed by its age as the cleaner of the log-structured file
     /// system does (Rosenblum and Ousterhout, TOCS 1992): else one of which a death left the count too high would never
     /// be chosen.
-    fn worth_of_compacting(&self, live: usize, birth: u64) -> u64 {
-        if live * 2 > self.layout.segment_units {
+    fn worth_of_compacting(&self, live: usize, birth: u64, purse: &Purse) -> u64 {
+        if !self.is_worth_compacting(live, purse) {
             return 0;
         }
         let age = self.load(header::BIRTHS, Ordering::Relaxed).saturating_sub(birth).saturating_add(1);
         age.saturating_mul((self.layout.segment_units - live) as u64)
+    }
+
+    /// Whether everything alive in a segment is to be saved: where half of it is dead, always; with a quarter dead, if that
+    /// is not too much to move.
+    pub(super) fn is_worth_compacting(&self, live: usize, purse: &Purse) -> bool {
+        let units = self.layout.segment_units;
+        live * 2 <= units || live * 4 <= units * 3 && purse.is_enough_to_compact(live)
     }
 
     /// What the logs hold, in units of the policy.
@@ -216,6 +228,8 @@ impl<M: Memory> Op<'_, M> {
                     self.core.memory.pause(*effort);
                     continue;
                 }
+                // Maybe there is room now beside the survivors.
+                Some(Step::Freed) => return true,
                 Some(_) => continue,
             }
             // Everything is held by others. They may be dead; if not, let them go on.
@@ -242,14 +256,17 @@ impl<M: Memory> Op<'_, M> {
     /// free before it is needed.
     pub(super) fn sweep_a_little(&self, units: usize) {
         let pressure = self.core.memory.word(header::PRESSURE);
-        if pressure.load(Ordering::Relaxed) == 0 || self.has_time(units) {
-            return;
+        match pressure.load(Ordering::Relaxed) {
+            0 => return,
+            SHORT if self.has_time(units) => return,
+            _ => {}
         }
         let steps = (units * 4 * UNIT / (16 << 10)).clamp(1, 8);
         for _ in 0..steps {
             let Some(step) = self.sweep_once(Mercy::Policy).filter(|&step| step != Step::Stuck) else { return };
-            if step == Step::Freed && self.core.count_free() > self.core.reserve() {
-                pressure.store(0, Ordering::Relaxed);
+            if step == Step::Freed {
+                let is_enough = self.core.count_free() > self.core.reserve();
+                pressure.store(if is_enough { 0 } else { SHORT }, Ordering::Relaxed);
                 return;
             }
         }

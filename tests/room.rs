@@ -1,0 +1,136 @@
+//! What is dead makes room before anything alive goes, and what is saved is not copied round and round.
+
+mod common;
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::Rng;
+use shmemo::{Cache, Stats};
+
+const CAPACITY: u64 = 4 << 20;
+const VALUE: [u8; 200] = [7; 200];
+/// Bytes of an entry: header, key of 8 bytes, value, rounded up.
+const ENTRY: u64 = 224;
+
+/// A cache with room for so many entries, and an index in which no bucket fills up.
+fn cache() -> (Cache, u64) {
+    let builder = Cache::builder().capacity(CAPACITY).max_value_len(VALUE.len()).max_processes(16).expected_entry_size(64);
+    let cache = builder.anonymous().expect("a cache");
+    let room = cache.stats().log_bytes / ENTRY;
+    (cache, room)
+}
+
+fn evicted(stats: &Stats) -> u64 {
+    stats.evicted_unused + stats.evicted_used
+}
+
+fn fill(cache: &Cache, keys: std::ops::Range<u64>) {
+    keys.into_iter().for_each(|key| cache.set(key.to_le_bytes(), VALUE).expect("set"));
+}
+
+/// Keys that are there, and those that had to go because their bucket of the index was full, which has nothing to do with
+/// room.
+fn present(cache: &Cache, keys: std::ops::Range<u64>) -> usize {
+    let present = keys.into_iter().filter(|key| cache.contains(key.to_le_bytes())).count();
+    present + cache.stats().evicted_by_full_bucket as usize
+}
+
+#[test]
+fn a_counter_that_is_raised_for_ever_evicts_nothing() {
+    let (cache, room) = cache();
+    let others = room * 9 / 10;
+    fill(&cache, 1..others);
+    for _ in 0..300_000 {
+        cache.increment(0u64.to_le_bytes(), 1, 0, None).expect("increment");
+    }
+    assert_eq!(present(&cache, 0..others), others as usize);
+    assert_eq!(evicted(&cache.stats()), 0);
+}
+
+#[test]
+fn overwriting_at_random_evicts_nothing_while_a_quarter_is_dead() {
+    let (cache, room) = cache();
+    let (keys, mut random) = (room * 3 / 4, Rng::new(1));
+    fill(&cache, 0..keys);
+    for _ in 0..room * 4 {
+        cache.set(random.below(keys).to_le_bytes(), VALUE).expect("set");
+    }
+    assert_eq!(present(&cache, 0..keys), keys as usize);
+    let stats = cache.stats();
+    assert_eq!(evicted(&stats), 0);
+    assert!(stats.moved_bytes <= stats.appended_bytes * 2, "{stats:?}");
+}
+
+#[test]
+fn what_was_removed_makes_room_for_as_much() {
+    let (cache, room) = cache();
+    let filled = room * 95 / 100;
+    fill(&cache, 0..filled);
+    let removed: Vec<u64> = (0..filled).filter(|key| key % 5 < 2).collect();
+    removed.iter().for_each(|key| assert!(cache.remove(key.to_le_bytes())));
+    let new = filled / 5;
+    fill(&cache, filled..filled + new);
+    assert_eq!(evicted(&cache.stats()), 0);
+    assert_eq!(present(&cache, 0..filled + new), (filled + new) as usize - removed.len());
+}
+
+#[test]
+fn what_has_expired_makes_room_for_as_much() {
+    const TTL: Duration = Duration::from_secs(2);
+    for share in [1, 2] {
+        let (cache, room) = cache();
+        let (filled, mut random) = (room * 92 / 100, Rng::new(3));
+        let expires: Vec<bool> = (0..filled).map(|_| random.below(2) < share).collect();
+        for (key, &expires) in expires.iter().enumerate() {
+            let key = (key as u64).to_le_bytes();
+            if expires { cache.set_with_ttl(key, VALUE, TTL) } else { cache.set(key, VALUE) }.expect("set");
+        }
+        assert_eq!(evicted(&cache.stats()), 0);
+        sleep(TTL + Duration::from_millis(20));
+        let alive = expires.iter().filter(|&&expires| !expires).count();
+        assert_eq!(present(&cache, 0..filled), alive);
+        let new = (filled - alive as u64) / 2;
+        fill(&cache, filled..filled + new);
+        // What has expired in a segment is only known once a part of it was looked at; with all of it, that is no matter.
+        let gone = evicted(&cache.stats());
+        assert!(gone <= new * (2 - share) / 50, "{gone} live entries went for {new} new ones");
+    }
+}
+
+#[test]
+fn a_cache_of_hot_entries_is_not_copied_round() {
+    let (cache, room) = cache();
+    let (keys, mut value) = (room * 96 / 100, Vec::new());
+    fill(&cache, 0..keys);
+    let mut read_all = || (0..keys).for_each(|key| _ = cache.get_into(key.to_le_bytes(), &mut value));
+    (0..3).for_each(|_| read_all());
+    for lap in 0..4 {
+        let before = cache.stats();
+        for part in 0..16 {
+            let first = (lap * 16 + part + 1) << 32;
+            fill(&cache, first..first + keys / 16);
+            read_all();
+        }
+        let after = cache.stats();
+        let (moved, stored) = (after.moved_bytes - before.moved_bytes, after.appended_bytes - before.appended_bytes);
+        assert!(moved <= stored * 2, "{moved} bytes moved for {stored} stored");
+    }
+}
+
+#[test]
+fn statistics_tell_how_old_what_is_evicted_was() {
+    for max_entries in [None, Some(1000)] {
+        let builder = Cache::builder().capacity(1 << 20).max_processes(16);
+        let cache = max_entries.map_or(builder.clone(), |most| builder.max_entries(most)).anonymous().expect("a cache");
+        let keys = max_entries.unwrap_or(3000);
+        fill(&cache, 0..keys);
+        if evicted(&cache.stats()) == 0 {
+            assert_eq!(cache.stats().evicted_age, Duration::ZERO);
+        }
+        sleep(Duration::from_millis(300));
+        fill(&cache, keys..keys + keys / 2);
+        let age = cache.stats().evicted_age;
+        assert!(age >= Duration::from_millis(150), "{age:?}");
+    }
+}
