@@ -164,8 +164,8 @@ fn run_policy(trace: &Trace, policy: &str, size: u64, charge: Charge, name: &str
 }
 
 fn run_policies(options: &Options, trace: &Trace, cell: &mut Cell) -> Result<()> {
-    let all = policies::NAMES.iter().filter(|name| !options.by_size || !policies::OF_EQUAL_SIZES.contains(name));
-    let names = options.policies.clone().unwrap_or_else(|| all.map(|&name| name.to_owned()).collect());
+    let all: Vec<&str> = if options.by_size { policies::of_sizes().collect() } else { policies::NAMES.to_vec() };
+    let names = options.policies.clone().unwrap_or_else(|| all.into_iter().map(str::to_owned).collect());
     let charge = if options.by_size { Charge::Bytes(charge_by_size) } else { Charge::Objects };
     for name in names.iter().filter(|name| *name != "none") {
         anyhow::ensure!(policies::by_name(name, 1, &Trace::default()).is_some(), "{name} is no policy that is known here");

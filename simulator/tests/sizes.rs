@@ -9,8 +9,7 @@ use shmemo_simulator::trace::Trace;
 
 /// Those that know sizes.
 fn sized() -> impl Iterator<Item = &'static str> {
-    let names = policies::NAMES.into_iter().filter(|name| !policies::OF_EQUAL_SIZES.contains(name));
-    names.chain(["CLOCK-2bit"])
+    policies::of_sizes().chain(["CLOCK-2bit"])
 }
 
 fn mixed(objects: u64, requests: u64) -> Trace {
@@ -85,6 +84,13 @@ fn equal_sizes_give_what_objects_give() {
             let of_objects = run(1);
             assert!(of_objects == run(64), "{name} on {}", trace.name);
             assert_eq!(of_objects.3, capacity);
+            if name == "model/small" {
+                let mut model = policies::by_name("model", capacity, &trace).expect("a policy");
+                assert!(
+                    trace.ids.iter().zip(&of_objects.0).all(|(&id, &is_hit)| model.request(id, 1) == is_hit),
+                    "none is small"
+                );
+            }
         }
     }
 }
@@ -114,6 +120,20 @@ fn made_up_sizes_are_those_of_the_documentation() {
     assert!((385..415).contains(&at(0.5)) && (50..58).contains(&at(0.1587)) && (2800..3100).contains(&at(0.8413)));
     let again = generate::lognormal_sizes(&Trace::new("twice", [5, 6, 5, 6]));
     assert_eq!(again[..2], again[2..], "an object keeps its size");
+}
+
+#[test]
+fn to_spare_small_objects_gains_objects_and_hardly_loses_bytes() {
+    let trace = mixed(20_000, 300_000);
+    for capacity in [1 << 20, 1 << 23] {
+        let run = |name: &str| {
+            let mut policy = policies::by_name(name, capacity, &trace).expect("a policy");
+            let outcome = replay::policy(&trace, policy.as_mut(), capacity, Charge::Bytes(charge_by_size));
+            [outcome.hit_ratio(), outcome.byte_hit_ratio()].map(|ratio| ratio * 100.0)
+        };
+        let [[objects, bytes], [more, fewer]] = [run("model"), run("model/small")];
+        assert!(more > objects + 0.5 && fewer > bytes - 0.5, "{objects:.2} / {bytes:.2}, {more:.2} / {fewer:.2}");
+    }
 }
 
 /// Where large objects are as popular as small ones, whoever looks at sizes has more objects and fewer bytes.

@@ -57,11 +57,21 @@ pub const NAMES: [&str; 10] =
 /// Those that make sense only where all objects have the same size.
 pub const OF_EQUAL_SIZES: [&str; 2] = ["W-TinyLFU-w20", "BELADY"];
 
+/// Those that make sense only where objects have different sizes.
+pub const OF_DIFFERENT_SIZES: [&str; 1] = ["model/small"];
+
+/// Those that know sizes.
+pub fn of_sizes() -> impl Iterator<Item = &'static str> {
+    let of_any = NAMES.into_iter().filter(|name| !OF_EQUAL_SIZES.contains(name));
+    of_any.chain(OF_DIFFERENT_SIZES)
+}
+
 /// A policy by its name.
 pub fn by_name(name: &str, capacity: u64, trace: &Trace) -> Option<Box<dyn Policy>> {
     let objects = trace.objects();
     Some(match name {
         "model" => Box::new(Model::new(capacity, objects, Tuning::default())),
+        "model/small" => Box::new(Model::new(capacity, objects, Tuning::SMALL)),
         "LRU" => Box::new(Lru::new(capacity, objects)),
         "FIFO" => Box::new(Fifo::new(capacity, objects)),
         "CLOCK-1bit" => Box::new(Clock::new(capacity, objects, 1)),

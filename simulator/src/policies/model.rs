@@ -1,15 +1,19 @@
 //! The policy of shmemo as a plain model: one thread, exact order, no segments.
 //!
 //! Two FIFO logs, of newcomers and of what proved worth keeping; a two-bit use count for each object; a share of the
-//! newcomers that adapts to *near* ghosts. `docs/eviction.md` has the pseudo-code.
+//! newcomers that adapts to *near* ghosts. `docs/eviction.md` has the pseudo-code. With [`Tuning::SMALL`] small objects have
+//! it easier: where all sizes are alike that changes nothing.
 
 use std::collections::VecDeque;
 
 use super::Policy;
+use crate::generate;
 
 const NEWCOMERS: usize = 0;
 const MAIN: usize = 1;
 const MOST_USES: u8 = 3;
+/// What the newest object counts for in the mean size of its log.
+const NEWEST: f64 = 1.0 / 64.0;
 /// There are so many epochs of evictions to a capacity.
 const EPOCHS: f64 = 32.0;
 
@@ -32,20 +36,35 @@ pub struct Tuning {
     pub share: [f64; 3],
     /// Sweep in batches of this part of the capacity; 0 means object by object.
     pub batches: u64,
+    /// The part of the mean size in its log below which an object is small; 0: sizes are not looked at.
+    pub small: f64,
+    /// Small newcomers used so often go to the main log.
+    pub small_promotion: u8,
+    /// In the main log the count of a small object is lowered by every so many-th sweep.
+    pub small_sweeps: u64,
+}
+
+impl Tuning {
+    /// Small objects need one use, not two, and are swept over four times for each use.
+    pub const SMALL: Self = Self { small: 0.5, ..Self::PLAIN };
+    const PLAIN: Self = Self {
+        ghost_epochs: [24, 8],
+        near_epochs: 4,
+        far_weight: 1.0 / 32.0,
+        promotion: 2,
+        main_return: 3,
+        step: 4.0,
+        share: [0.2, 0.01, 0.9],
+        batches: 0,
+        small: 0.0,
+        small_promotion: 1,
+        small_sweeps: 4,
+    };
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self {
-            ghost_epochs: [24, 8],
-            near_epochs: 4,
-            far_weight: 1.0 / 32.0,
-            promotion: 2,
-            main_return: 3,
-            step: 4.0,
-            share: [0.2, 0.01, 0.9],
-            batches: 0,
-        }
+        Self::PLAIN
     }
 }
 
@@ -70,6 +89,8 @@ pub struct Model {
     ghosts: Vec<Option<Ghost>>,
     evictions: u64,
     moved: u64,
+    mean_size: [f64; 2],
+    swept: u64,
 }
 
 impl Model {
@@ -88,6 +109,8 @@ impl Model {
             ghosts: vec![None; objects],
             evictions: 0,
             moved: 0,
+            mean_size: [0.0; 2],
+            swept: 0,
         };
         model.set_share(capacity as f64 * tuning.share[0]);
         model
@@ -131,21 +154,38 @@ impl Model {
         if newcomers { NEWCOMERS } else { MAIN }
     }
 
+    /// Puts an object at the end of a log.
+    fn append(&mut self, log: usize, id: u32) {
+        let size = self.sizes[id as usize];
+        let mean = &mut self.mean_size[log];
+        *mean += (f64::from(size) - *mean) * if *mean == 0.0 { 1.0 } else { NEWEST };
+        self.held[log] += u64::from(size);
+        self.logs[log].push_back(id);
+    }
+
+    /// The use count that the oldest of a log, just taken out, goes to the main log with, if it does.
+    fn uses_if_spared(&self, log: usize, id: u32) -> Option<u8> {
+        let uses = self.uses[id as usize];
+        let is_small = f64::from(self.sizes[id as usize]) < self.mean_size[log] * self.tuning.small;
+        if log == NEWCOMERS {
+            let needed = if is_small { self.tuning.small_promotion } else { self.tuning.promotion };
+            return (uses >= needed).then_some(0);
+        }
+        let is_passed_over = is_small && !generate::mix(self.swept).is_multiple_of(self.tuning.small_sweeps);
+        uses.checked_sub(u8::from(uses == 0 || !is_passed_over))
+    }
+
     /// Handles the oldest of a log. Tells whether it went.
     fn sweep_one(&mut self, log: usize) -> bool {
         let Some(oldest) = self.logs[log].pop_front() else { return false };
         let at = oldest as usize;
         let size = u64::from(self.sizes[at]);
         self.held[log] -= size;
-        let spared = match log {
-            NEWCOMERS => (self.uses[at] >= self.tuning.promotion).then_some(0),
-            _ => self.uses[at].checked_sub(1),
-        };
-        if let Some(uses) = spared {
+        self.swept += 1;
+        if let Some(uses) = self.uses_if_spared(log, oldest) {
             self.uses[at] = uses;
-            self.held[MAIN] += size;
             self.moved += size;
-            self.logs[MAIN].push_back(oldest);
+            self.append(MAIN, oldest);
             return false;
         }
         self.ghosts[at] = Some(Ghost { log, epoch: self.evicted[log] / self.epoch_len });
@@ -192,8 +232,7 @@ impl Policy for Model {
         }
         self.sizes[at] = size;
         self.uses[at] = uses;
-        self.held[log] += u64::from(size);
-        self.logs[log].push_back(id);
+        self.append(log, id);
         false
     }
 
