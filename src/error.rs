@@ -34,7 +34,7 @@ pub enum OpenError {
     HashMismatch { path: PathBuf, found: u64, expected: u64 },
     /// The header contradicts itself: `what` says how.
     CorruptHeader { path: PathBuf, what: &'static str },
-    /// The file has `found` bytes, and not the number that its header says (`expected`).
+    /// The file has `found` bytes, fewer than its header says (`expected`).
     Truncated { path: PathBuf, found: u64, expected: u64 },
     /// The file was created with the value `found` of an `option` that is now `asked` to be another.
     GeometryMismatch { path: PathBuf, option: &'static str, found: u64, asked: u64 },

@@ -95,9 +95,9 @@ impl Builder {
         self
     }
 
-    /// How many bytes of the log an entry takes, for the size of the index: 16 + key + value, each part rounded up to
-    /// 8, and 16 more if it expires. Default: 256. Smaller entries than this are limited by the index, larger ones
-    /// leave a part of it unused.
+    /// How many bytes of the log an entry takes, for the size of the index: 16 + key, rounded up to 8, + value, and 8
+    /// more if it expires, all rounded up to 16. Default: 256; at least 32. Smaller entries than this are limited by the
+    /// index, larger ones leave a part of it unused.
     #[must_use]
     pub fn expected_entry_size(mut self, bytes: usize) -> Self {
         self.expected_entry_size = Some(bytes);

@@ -16,14 +16,14 @@ pub enum TimeToLive {
 }
 
 impl Cache {
-    /// The value of a key, copied out. Counts as a use of the entry.
+    /// The value of a key, copied out whole, as it was at one instant. Counts as a use of the entry.
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let mut value = Vec::new();
         self.append_to(key.as_ref(), &mut value).then_some(value)
     }
 
-    /// The value of a key, in a buffer that is cleared first. Tells whether there is one. Allocates nothing once the
+    /// [`Cache::get`] into a buffer that is cleared first. Tells whether there is a value. Allocates nothing once the
     /// buffer has grown, makes no system call (but for reading the clock if the entry expires), and writes no shared
     /// memory once the key is hot.
     #[inline]
@@ -58,13 +58,14 @@ impl Cache {
         self.inner.here().read().get(&self.inner.key(key), value).is_some()
     }
 
-    /// Whether a key has a value. Does not count as a use of the entry.
+    /// Whether a key has a value, at one instant. Does not count as a use of the entry.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         let here = self.inner.here();
         here.read().peek(&self.inner.key(key.as_ref())).is_some()
     }
 
-    /// How long the entry of a key still has; `None` if there is none. Does not count as a use.
+    /// How long the entry of a key still has, in whole milliseconds, at one instant; `None` if there is none. Does not
+    /// count as a use.
     pub fn time_to_live(&self, key: impl AsRef<[u8]>) -> Option<TimeToLive> {
         let here = self.inner.here();
         let op = here.read();
@@ -83,7 +84,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`SetError::KeyTooLarge`], [`SetError::ValueTooLarge`] (the key then has no value: the old one would be stale),
-    /// [`SetError::NotAttached`].
+    /// [`SetError::NotAttached`] (the key is left as it is).
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), SetError> {
         self.store(key.as_ref(), value.as_ref(), None)
     }
@@ -92,7 +93,7 @@ impl Cache {
     /// for ever.
     ///
     /// # Errors
-    /// As [`Cache::set`], and [`SetError::ZeroTtl`].
+    /// As [`Cache::set`], and [`SetError::ZeroTtl`] (the key is left as it is).
     pub fn set_with_ttl(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) -> Result<(), SetError> {
         self.store(key.as_ref(), value.as_ref(), Some(ttl))
     }
@@ -109,15 +110,16 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes a key. Tells whether it had a value. A process that could not attach removes all the same.
+    /// Removes a key, in one atomic step. Tells whether it had a value. A process that could not attach removes all the
+    /// same.
     pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
         let here = self.inner.here();
         let op = here.write().unwrap_or_else(|_| here.read());
         op.remove(&self.inner.key(key.as_ref()))
     }
 
-    /// Removes a key and gives the value that it had: of several callers, one gets it. `None` also if this process
-    /// could not attach.
+    /// Removes a key and gives the value that it had, in one atomic step: of several callers, one gets it. `None`, and
+    /// nothing is removed, also if this process could not attach, and where others would get [`SetError::Busy`].
     pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let here = self.inner.here();
         let op = here.write().ok()?;
@@ -129,8 +131,9 @@ impl Cache {
         taken.filter(|_| outcome == Outcome::Removed)
     }
 
-    /// Gives the entry of a key another time to live; `None` for ever. Tells whether there is such an entry. A zero
-    /// time to live changes nothing and gives `false`, as does a write for which there is no room.
+    /// Gives the entry of a key another time to live, rounded up to milliseconds; `None` for ever. One atomic step. Tells
+    /// whether there is such an entry. A zero time to live changes nothing and gives `false`, as do a write for which there
+    /// is no room and a process that could not attach.
     pub fn touch(&self, key: impl AsRef<[u8]>, ttl: Option<Duration>) -> bool {
         let expiry_ms = match ttl.map(ttl_to_ms) {
             Some(None) => return false,
@@ -153,7 +156,8 @@ impl Cache {
         }
     }
 
-    /// Stores a value only if the key has none. Tells whether it did. `ttl` of `None` is the default time to live.
+    /// Stores a value only if the key has none, in one atomic step. Tells whether it did. `ttl` of `None` is the default
+    /// time to live.
     ///
     /// # Errors
     /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].
@@ -161,7 +165,8 @@ impl Cache {
         self.store_if(key.as_ref(), value.as_ref(), ttl, |present| present.is_none())
     }
 
-    /// Stores a value only if the key has one. Tells whether it did. `ttl` of `None` is the default time to live.
+    /// Stores a value only if the key has one, in one atomic step. Tells whether it did. `ttl` of `None` is the default
+    /// time to live.
     ///
     /// # Errors
     /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].

@@ -38,10 +38,10 @@ pub enum Updated {
 }
 
 impl Cache {
-    /// The value of a key with its version, for [`Cache::compare_and_swap`]. Counts as a use.
+    /// The value of a key with its version, as they were at one instant, for [`Cache::compare_and_swap`]. Counts as a use.
     ///
     /// The first call on an entry that was stored by a plain `set` stamps it, which is a write: `None` also if there is
-    /// no room for that.
+    /// no room for that, or if this process could not attach.
     pub fn get_versioned(&self, key: impl AsRef<[u8]>) -> Option<(Vec<u8>, Version)> {
         let key = key.as_ref();
         let here = self.inner.here();
@@ -82,8 +82,8 @@ impl Cache {
         self.inner.core.memory.word(header::STAMP_BLOCKS).fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Stores a value only if the key still has the value that `version` names. Tells whether it did. `ttl` of `None`
-    /// is the default time to live.
+    /// Stores a value only if the key still has the value that `version` names, in one atomic step. Tells whether it did.
+    /// `ttl` of `None` is the default time to live.
     ///
     /// # Errors
     /// As [`Cache::set_with_ttl`], but the key is left as it is; and [`SetError::Busy`].
