@@ -77,8 +77,8 @@ pub mod header {
     pub const PRESSURE: usize = 0x480;
     /// The last birth given out.
     pub const BIRTHS: usize = 0x488;
-    /// What may be moved before more is stored (see `credit`), a signed number.
-    pub const MOVE_CREDIT: usize = 0x490;
+    /// What was spent on moves and not yet earned again (see `credit`).
+    pub const SPENT_ON_MOVES: usize = 0x490;
     /// How old what is evicted is at present, in 1/16 ms.
     pub const EVICTED_AGE: usize = 0x498;
 }
@@ -387,7 +387,7 @@ pub const FINGERPRINT: u64 = {
         header::POLICY_EVICTED,
         header::PRESSURE,
         header::BIRTHS,
-        header::MOVE_CREDIT,
+        header::SPENT_ON_MOVES,
         header::EVICTED_AGE,
         line::INCARNATION,
         line::PID,

@@ -39,6 +39,8 @@ class Stats:
     segments_main: int
     processes: int
     max_processes: int
+    evicted_age: float
+    """Seconds from when what is evicted at present was stored or last moved, a running mean; 0.0 until something was evicted."""
     undecodable: int
     """Values that this handle could not decode, each of which was a miss to its caller (and is among the hits here)."""
 

@@ -13,7 +13,7 @@ macro_rules! fields {
 }
 
 pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
-    fields!(
+    let counts: PyResult<Bound<'py, PyDict>> = fields!(
         py,
         stats,
         hits,
@@ -43,7 +43,10 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>
         segments_main,
         processes,
         max_processes,
-    )
+    );
+    let counts = counts?;
+    counts.set_item("evicted_age", stats.evicted_age.as_secs_f64())?;
+    Ok(counts)
 }
 
 pub fn verified<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {

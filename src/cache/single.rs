@@ -142,16 +142,21 @@ impl Cache {
         };
         let here = self.inner.here();
         let Ok(op) = here.write() else { return false };
-        let outcome = op.modify(&self.inner.key(key.as_ref()), |present| match present {
-            Some((probe, value)) if probe.expiry_ms != expiry_ms => {
-                Decision::Store(Change { value: std::mem::take(value).into(), expiry_ms, version: probe.version })
+        let mut is_there = false;
+        let outcome = op.modify(&self.inner.key(key.as_ref()), |present| {
+            is_there = present.is_some();
+            match present {
+                Some((probe, value)) if probe.expiry_ms != expiry_ms => {
+                    Decision::Store(Change { value: std::mem::take(value).into(), expiry_ms, version: probe.version })
+                }
+                _ => Decision::Keep,
             }
-            _ => Decision::Keep,
         });
         match outcome {
             Outcome::Stored => true,
-            // Either the key is absent, or its entry expires at that very millisecond already.
-            Outcome::Kept => self.contains(key),
+            // Either the key is absent, or its entry expires at that very millisecond already. Which, is not to be asked
+            // again: the answer would be of another moment.
+            Outcome::Kept => is_there,
             Outcome::Removed | Outcome::Busy => false,
         }
     }

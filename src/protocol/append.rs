@@ -39,12 +39,11 @@ impl<M: Memory> Core<M> {
             return None;
         }
         if from.phase() == Phase::Free {
-            let birth = self.memory.word(header::BIRTHS).fetch_add(1, Ordering::Relaxed);
             let at = |field| self.memory.word(self.layout.segment_at(segment, field));
             // Relaxed: the release of the state word publishes them to the next holder.
             at(segment::HAND).store(0, Ordering::Relaxed);
             at(segment::TAIL).store(0, Ordering::Relaxed);
-            at(segment::BIRTH).store(birth.wrapping_add(1), Ordering::Relaxed);
+            self.give_birth(segment);
         }
         // Not read again where it was just stored: whoever takes a free segment relies on there being room.
         let tail = if from.phase() == Phase::Free { 0 } else { self.tail(segment) };
@@ -53,6 +52,12 @@ impl<M: Memory> Core<M> {
         // generation that was raised before this segment became free.
         self.memory.fence(weaken(Mutant::NoClaimFence, Ordering::Release));
         Some(Claim { segment, generation, tail, held })
+    }
+
+    /// Makes a segment the youngest. By its holder, whose release of the state word publishes it.
+    pub(super) fn give_birth(&self, segment: usize) {
+        let birth = self.memory.word(header::BIRTHS).fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.memory.word(self.layout.segment_at(segment, segment::BIRTH)).store(birth, Ordering::Relaxed);
     }
 
     /// Units filled. A tail beyond the end is rotten; the segment counts as full.
@@ -201,7 +206,14 @@ impl<M: Memory> Op<'_, M> {
         (0..segments).map(|i| (i + self.hints.lane as usize) % segments).find_map(|segment| {
             let tail = core.tail(segment);
             // Not yet held, so only a guess, but it spares segments with too little room the claim.
-            if tail + units > core.layout.segment_units { None } else { self.claim_open(segment, log, units, owner) }
+            if tail + units > core.layout.segment_units {
+                return None;
+            }
+            let claim = self.claim_open(segment, log, units, owner)?;
+            // Long entries leave segments OPEN behind them. One that is filled up later is young again: else what is
+            // stored in it now might be swept at once, as the oldest of all.
+            core.give_birth(segment);
+            Some(claim)
         })
     }
 
@@ -228,7 +240,6 @@ impl<M: Memory> Op<'_, M> {
             if state.phase() == Phase::Free
                 && let Some(claim) = core.claim(segment, state, log, owner)
             {
-                core.give_credit_for_segment();
                 self.note_opening(segment);
                 return Some(claim);
             }

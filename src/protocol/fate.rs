@@ -1,7 +1,6 @@
 //! What becomes of an entry whose segment is swept: it goes, it is moved, or it stays.
 
 use super::append::Purpose;
-use super::credit::Purse;
 use super::entry::Header;
 use super::sweep::{COMPACT, Mercy, RETAINED, Walk};
 use super::tally::Tally;
@@ -14,10 +13,7 @@ const LONGEST_COPY_UNITS: usize = (16 << 10) / UNIT;
 enum Fate {
     Empty(Event),
     Evict,
-    /// Moved, to save it from a segment that is mostly dead.
-    Save(Log, u8),
-    /// Moved, since it was used.
-    Spare(u8),
+    Move(Log, u8),
     Stay(u8),
 }
 
@@ -64,21 +60,18 @@ impl<M: Memory> Op<'_, M> {
                 walk.flags |= RETAINED;
                 self.core.swap_slot(slot_at, word, word.with_freq(freq))
             }
-            Fate::Save(log, freq) => {
-                self.move_or_evict(walk, &probe, log, freq, |purse| purse.pay_for_compaction(header.units()))
-            }
-            Fate::Spare(freq) => self.move_or_evict(walk, &probe, Log::Main, freq, |purse| purse.pay_for_sparing(header.units())),
+            Fate::Move(log, freq) => self.move_or_evict(walk, &probe, log, freq),
         }
     }
 
-    fn move_or_evict(&self, walk: &mut Walk, probe: &Probe, log: Log, freq: u8, pay: impl FnOnce(&mut Purse)) -> bool {
+    fn move_or_evict(&self, walk: &mut Walk, probe: &Probe, log: Log, freq: u8) -> bool {
         let units = probe.header.units();
         if let Some(claim) = self.target(walk, log, units) {
             let done = self.move_entry(claim, probe, freq);
             if done {
                 self.count_gone(walk, &probe.header);
                 self.world.count(Event::MovedUnits, units as u64);
-                pay(&mut walk.purse);
+                walk.purse.pay(units);
             }
             return done;
         }
@@ -101,7 +94,7 @@ impl<M: Memory> Op<'_, M> {
         }
         let freq = probe.word.freq();
         if self.core.layout.geometry.is_exact_lru() || walk.flags & COMPACT != 0 {
-            return Fate::Save(walk.log, freq);
+            return Fate::Move(walk.log, freq);
         }
         let spared = match walk.log {
             Log::Newcomers => (freq >= 2).then_some(0),
@@ -111,7 +104,7 @@ impl<M: Memory> Op<'_, M> {
             None => Fate::Evict,
             Some(freq) if probe.header.units() > LONGEST_COPY_UNITS && walk.own.is_none() => Fate::Stay(freq),
             Some(_) if !walk.purse.spares(freq) => Fate::Evict,
-            Some(freq) => Fate::Spare(freq),
+            Some(freq) => Fate::Move(Log::Main, freq),
         }
     }
 

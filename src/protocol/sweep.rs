@@ -12,7 +12,7 @@ use super::entry::Header;
 use super::policy::Evicted;
 use super::tally::Tally;
 use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Owner, Phase, Place, SlotWord, StateWord, Word, wanted, weaken};
-use crate::layout::{SLOTS, UNIT, header, segment};
+use crate::layout::{SLOTS, UNIT, segment};
 
 /// So much of the segment is dead that it is worth saving everything else.
 pub(super) const COMPACT: u64 = 1 << 62;
@@ -133,7 +133,7 @@ impl<M: Memory> Op<'_, M> {
         // Where `max_entries` bounds the cache, entries are evicted one by one, and a segment that they left half
         // walked is compacted.
         if hand == 0 || core.layout.geometry.max_entries > 0 {
-            let is_worth_it = core.is_worth_compacting(core.tally(segment, self.era).units, &purse);
+            let is_worth_it = core.is_worth_compacting(core.tally(segment, self.era).units, tail, &purse);
             flags = (flags & RETAINED) | if is_worth_it { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
@@ -290,8 +290,7 @@ impl<M: Memory> Op<'_, M> {
             return if walk.is_stuck && evicted == 0 { Step::Stuck } else { Step::Walked(evicted) };
         }
         if walk.flags & RETAINED != 0 {
-            let birth = core.memory.word(header::BIRTHS).fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            core.memory.word(core.layout.segment_at(walk.segment, segment::BIRTH)).store(birth, Ordering::Relaxed);
+            core.give_birth(walk.segment);
             core.memory.word(core.layout.segment_at(walk.segment, segment::HAND)).store(0, Ordering::Release);
             core.swap_state(walk.segment, held, StateWord::sealed(Log::Main));
             return Step::Kept;
@@ -319,6 +318,7 @@ impl<M: Memory> Op<'_, M> {
             core.memory.word(core.layout.segment_at(walk.segment, field)).store(0, Ordering::Release);
         }
         if core.swap_state(walk.segment, held, StateWord::FREE) {
+            core.give_credit_for_segment(walk.tail);
             self.count(Event::SegmentFreed);
         }
     }

@@ -94,7 +94,7 @@ impl<M: Memory> Core<M> {
             // Where entries are evicted one by one, whoever does so ends the walks of the oldest segments.
             let geometry = &self.layout.geometry;
             let is_left_alone = hand != 0 && live > 0 && geometry.max_entries > 0 && !geometry.is_exact_lru();
-            let score = self.worth_of_compacting(live, birth, purse);
+            let score = self.worth_of_compacting(live, tail as usize, birth, purse);
             if !is_left_alone && score > survey.mostly_dead.map_or(0, |(_, best)| best) {
                 survey.mostly_dead = Some((segment, score));
             }
@@ -111,19 +111,19 @@ impl<M: Memory> Core<M> {
     /// What is to be had from a mostly dead segment, weighed by its age as the cleaner of the log-structured file
     /// system does (Rosenblum and Ousterhout, TOCS 1992): else one of which a death left the count too high would never
     /// be chosen.
-    fn worth_of_compacting(&self, live: usize, birth: u64, purse: &Purse) -> u64 {
-        if !self.is_worth_compacting(live, purse) {
+    fn worth_of_compacting(&self, live: usize, tail: usize, birth: u64, purse: &Purse) -> u64 {
+        if !self.is_worth_compacting(live, tail, purse) {
             return 0;
         }
         let age = self.load(header::BIRTHS, Ordering::Relaxed).saturating_sub(birth).saturating_add(1);
         age.saturating_mul((self.layout.segment_units - live) as u64)
     }
 
-    /// Whether everything alive in a segment is to be saved: where half of it is dead, always; with a quarter dead, if that
-    /// is not too much to move.
-    pub(super) fn is_worth_compacting(&self, live: usize, purse: &Purse) -> bool {
+    /// Whether everything alive in a segment is to be saved: where half of it is empty or dead, always; where a quarter is
+    /// dead, if that is not too much to move.
+    pub(super) fn is_worth_compacting(&self, live: usize, tail: usize, purse: &Purse) -> bool {
         let units = self.layout.segment_units;
-        live * 2 <= units || live * 4 <= units * 3 && purse.is_enough_to_compact(live)
+        live * 2 <= units || tail.saturating_sub(live) * 4 >= units && purse.is_enough_to_compact(live)
     }
 
     /// What the logs hold, in units of the policy.
