@@ -9,13 +9,15 @@ mod common;
 mod history;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use client::{Client, KEYS};
 use common::board::Board;
 use common::worker::{Args, Worker, serve};
-use common::{Rng, Scratch, lengths};
+use common::{PATIENCE, Rng, Scratch, lengths};
 use history::{Event, Evictions, Kind};
-use shmemo::{Builder, Cache};
+use shmemo::{Builder, Cache, TimeToLive};
 
 /// The word of the board on which the clients wait for each other.
 const ARRIVED: usize = 0;
@@ -148,7 +150,8 @@ fn run_all(setting: &Setting) -> Found {
 }
 
 fn roomy() -> Setting {
-    let builder = Cache::builder().capacity(64 << 20);
+    // The long form does not go round either: what was put in order is not to depend on what is evicted.
+    let builder = Cache::builder().capacity(lengths(64 << 20, 256 << 20));
     let rounds = lengths(60, 3000);
     Setting { builder, evictions: Evictions::Never, flood: 0, flood_len: 1, clears: false, is_careless: false, rounds }
 }
@@ -185,6 +188,48 @@ fn while_entries_are_bounded() {
         assert_eq!(found.first, None, "{found:?}");
         assert!(found.evicted * 20 > found.histories, "entries were evicted: {found:?}");
     }
+}
+
+/// A touch that finds nothing says so, although the key has a value by the time that it returns.
+#[test]
+fn a_touch_that_came_too_early_did_nothing() {
+    let cache = Cache::builder().capacity(4 << 20).anonymous().expect("a cache");
+    let (begun, stored, mut touched) = (AtomicU64::new(0), AtomicU64::new(0), 0);
+    let rounds = lengths(20_000, 1_000_000);
+    let wait = |word: &AtomicU64, round: u64| {
+        let start = Instant::now();
+        for spins in 1.. {
+            if word.load(Ordering::Acquire) == round {
+                return;
+            }
+            if spins % 1000 == 0 {
+                assert!(start.elapsed() < PATIENCE, "the other thread is gone");
+                std::thread::yield_now();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=rounds {
+                wait(&begun, round);
+                // Sooner or later, so that it falls into every part of the touch.
+                (0..round % 32).for_each(|_| std::hint::spin_loop());
+                cache.set("key", "value").expect("set");
+                stored.store(round, Ordering::Release);
+            }
+        });
+        for round in 1..=rounds {
+            cache.remove("key");
+            begun.store(round, Ordering::Release);
+            (0..round / 32 % 32).for_each(|_| std::hint::spin_loop());
+            let done = cache.touch("key", Some(Duration::from_secs(3600)));
+            wait(&stored, round);
+            let expires = matches!(cache.time_to_live("key"), Some(TimeToLive::Left(_)));
+            assert_eq!(done, expires, "round {round}");
+            touched += u64::from(done);
+        }
+    });
+    println!("{touched} of the touches found the value");
 }
 
 /// What this test can see: one client increments by a get and a set.
