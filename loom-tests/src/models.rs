@@ -1,6 +1,6 @@
 //! The models. Each is a function that explores everything within its bounds and panics if a property is broken.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loom::model::Builder;
@@ -13,14 +13,16 @@ use crate::participant::{Participant, beside, check, check_counts, check_nothing
 pub const PREEMPTIONS: std::ops::RangeInclusive<usize> = 1..=3;
 
 /// A model is explored for at most so many seconds. `SHMEMO_MODEL_SECONDS` says otherwise.
-const SECONDS: u64 = 8;
+pub const SECONDS: u64 = 8;
+/// How long that is now. A fault that must be caught ends its model, so the search for one may take long on a busy machine.
+pub static PATIENCE: AtomicU64 = AtomicU64::new(SECONDS);
 
 /// Executions between two looks at the clock.
 const INTERVAL: usize = 200;
 
 fn explore(model: impl Fn() + Sync + Send + 'static) {
     let seconds = std::env::var("SHMEMO_MODEL_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let deadline = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let deadline = Instant::now() + Duration::from_secs(seconds.unwrap_or(PATIENCE.load(Ordering::Relaxed)));
     let model = std::sync::Arc::new(model);
     for preemptions in PREEMPTIONS {
         let mut builder = Builder::new();

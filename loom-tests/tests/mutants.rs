@@ -36,6 +36,7 @@ fn catcher(mutant: Mutant) -> Model {
 #[test]
 fn each_fault_is_caught() {
     std::panic::set_hook(Box::new(|_| {})); // what is thrown here is wanted
+    models::PATIENCE.store(models::SECONDS * 8, std::sync::atomic::Ordering::Relaxed);
     let mut missed = Vec::new();
     for &mutant in Mutant::ALL {
         let began = std::time::Instant::now();

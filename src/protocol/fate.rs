@@ -17,6 +17,11 @@ enum Fate {
     Stay(u8),
 }
 
+/// One sweep in four, another one for each key: generations rise as segments are used again.
+fn is_turn(hash32: u32, generation: u64) -> bool {
+    (hash32.wrapping_mul(0x9e37_79b1) >> 8).wrapping_add(generation as u32).is_multiple_of(4)
+}
+
 impl<M: Memory> Op<'_, M> {
     /// Takes out every slot word that points at this entry. It stands in the bucket of its key, and nowhere else.
     pub(super) fn handle_entry(&self, walk: &mut Walk, place: Place, header: &Header) {
@@ -75,7 +80,7 @@ impl<M: Memory> Op<'_, M> {
             }
             return done;
         }
-        if walk.is_for_room {
+        if walk.is_for_room && walk.mercy == Mercy::Policy {
             walk.is_stuck = true;
             return false;
         }
@@ -89,23 +94,40 @@ impl<M: Memory> Op<'_, M> {
         if self.is_expired(probe.expiry_ms) {
             return Fate::Empty(Event::Expired);
         }
-        if walk.mercy == Mercy::None {
+        // What is mostly dead gives room soon enough without that.
+        if walk.mercy == Mercy::None && walk.flags & COMPACT == 0 {
             return Fate::Evict;
         }
         let freq = probe.word.freq();
         if self.core.layout.geometry.is_exact_lru() || walk.flags & COMPACT != 0 {
             return Fate::Move(walk.log, freq);
         }
-        let spared = match walk.log {
-            Log::Newcomers => (freq >= 2).then_some(0),
-            Log::Main => freq.checked_sub(1),
-        };
-        match spared {
+        match self.freq_if_spared(walk, probe) {
             None => Fate::Evict,
             Some(freq) if probe.header.units() > LONGEST_COPY_UNITS && walk.own.is_none() => Fate::Stay(freq),
             Some(_) if !walk.purse.spares(freq) => Fate::Evict,
             Some(freq) => Fate::Move(Log::Main, freq),
         }
+    }
+
+    /// The use count that an entry stays with, if the policy spares it. Small ones have it easier, for they take little
+    /// room: `docs/eviction.md` has what that gains.
+    fn freq_if_spared(&self, walk: &Walk, probe: &Probe) -> Option<u8> {
+        let (freq, units) = (probe.word.freq(), probe.header.units());
+        let is_small = units * 2 < walk.mean_units;
+        match walk.log {
+            Log::Newcomers if !is_small => (freq >= 2).then_some(0),
+            Log::Newcomers => (freq >= 1 || units * 8 < walk.mean_units && self.has_roomy_bucket(probe)).then_some(0),
+            Log::Main if is_small && freq > 0 && !is_turn(probe.header.hash32, walk.generation) => Some(freq),
+            Log::Main => freq.checked_sub(1),
+        }
+    }
+
+    /// Whether half of the slots of its bucket are empty: else small entries crowd each other out of the index.
+    fn has_roomy_bucket(&self, probe: &Probe) -> bool {
+        let bucket_at = self.core.layout.slot_at(self.core.layout.bucket_of(probe.header.hash32), 0);
+        let (mask, empty) = SlotWord::upper_half_of_empty();
+        self.core.memory.match_upper_halves::<SLOTS>(bucket_at, mask, empty).count_ones() as usize >= SLOTS / 2
     }
 
     fn evict_by_policy(&self, walk: &mut Walk, probe: &Probe) -> bool {

@@ -12,7 +12,7 @@
 use core::sync::atomic::Ordering;
 
 use super::ghost::Ghost;
-use super::{Core, Event, Key, Log, Memory, Op, Word};
+use super::{Core, Event, Key, Log, Memory, Op, Probe, Word};
 use crate::layout::{Layout, header, segment};
 
 /// Evictions from its log within which a ghost of a newcomer counts fully, in epochs.
@@ -123,6 +123,14 @@ impl<M: Memory> Op<'_, M> {
         // In 1/16 ms, so that small differences count.
         let after = if before == 0 { age.saturating_mul(AGE_WEIGHT) } else { (before - before / AGE_WEIGHT).saturating_add(age) };
         mean.store(after, Ordering::Relaxed);
+    }
+
+    /// An entry was evicted out of its turn.
+    pub(super) fn leave_ghost_of(&self, probe: &Probe) {
+        if !self.core.layout.geometry.is_exact_lru() {
+            let log = self.core.state(probe.place().segment).log();
+            self.core.leave_ghost(probe.header.hash32, probe.word.tag(), log, self.core.epochs());
+        }
     }
 
     /// Where a key that is not there is to go.

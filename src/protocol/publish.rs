@@ -301,7 +301,12 @@ impl<M: Memory> Op<'_, M> {
             return match self.examine_slot(at, None) {
                 Found::Yes(probe) if self.core.swap_slot(at, probe.word, tentative) => {
                     self.count_out(&probe);
-                    self.count(if self.is_dead(&probe) { Event::Expired } else { Event::EvictedByFullBucket });
+                    if self.is_dead(&probe) {
+                        self.count(Event::Expired);
+                    } else {
+                        self.count(Event::EvictedByFullBucket);
+                        self.leave_ghost_of(&probe);
+                    }
                     Some(at)
                 }
                 // If the word still stands, then there is no entry where it points, and it is empty for every purpose: it
@@ -321,7 +326,8 @@ impl<M: Memory> Op<'_, M> {
         segment < self.core.layout.segments && word.is_of_generation(self.core.generation(segment))
     }
 
-    /// The order in which a full bucket gives up its live entries: dead ones, then the least used, then the oldest.
+    /// The order in which a full bucket gives up its live entries: dead ones, then the least used, then the oldest. To be
+    /// in the main log counts as a use.
     fn warmth(&self, word: SlotWord) -> u64 {
         if word.kind() != Kind::Live {
             return u64::MAX;
@@ -331,7 +337,8 @@ impl<M: Memory> Op<'_, M> {
         match super::Header::read(core, place) {
             Some(header) if !self.is_cleared(header.era) && !self.is_expired(header.expiry(core)) => {
                 let birth = core.load(core.layout.segment_at(place.segment, crate::layout::segment::BIRTH), Ordering::Relaxed);
-                u64::from(word.freq() + 1) << 60 | (birth & 0xff_ffff_ffff) << 20 | (place.unit as u64 & 0xf_ffff)
+                let proven = u8::from(core.state(place.segment).log() == Log::Main);
+                u64::from(word.freq() + proven + 1) << 60 | (birth & 0xff_ffff_ffff) << 20 | (place.unit as u64 & 0xf_ffff)
             }
             _ => 0,
         }

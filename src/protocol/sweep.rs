@@ -70,6 +70,8 @@ pub(super) struct Walk {
     /// What this step may move.
     pub purse: Purse,
     pub mercy: Mercy,
+    /// The mean units of the segment's entries; 0 where sizes do not matter, since `max_entries` bounds the cache.
+    pub mean_units: usize,
     /// Segments are wanted, and not just one entry less.
     pub is_for_room: bool,
     pub is_stuck: bool,
@@ -151,6 +153,7 @@ impl<M: Memory> Op<'_, M> {
             gone: Tally::default(),
             purse,
             mercy,
+            mean_units: if core.layout.geometry.max_entries > 0 { 0 } else { core.mean_units(segment, self.era) },
             is_for_room: true,
             is_stuck: false,
         }

@@ -113,15 +113,22 @@ impl<M: Memory> Core<M> {
         }
     }
 
+    fn read_tally(&self, segment: usize, era: u32, field: usize) -> usize {
+        let mine = tag(self.load(self.layout.generation_at(segment), Ordering::Relaxed), era);
+        let word = self.load(self.layout.segment_at(segment, field), Ordering::Relaxed);
+        if word & !VALUE_MASK == mine { (word & VALUE_MASK) as usize } else { 0 }
+    }
+
     /// The tally of a segment in an era.
     pub(super) fn tally(&self, segment: usize, era: u32) -> Tally {
-        let mine = tag(self.load(self.layout.generation_at(segment), Ordering::Relaxed), era);
-        let read = |field| {
-            let word = self.load(self.layout.segment_at(segment, field), Ordering::Relaxed);
-            if word & !VALUE_MASK == mine { (word & VALUE_MASK) as usize } else { 0 }
-        };
-        let left = |added, gone| read(added).saturating_sub(read(gone));
+        let left = |added, gone| self.read_tally(segment, era, added).saturating_sub(self.read_tally(segment, era, gone));
         Tally { count: left(ADDED, GONE), units: left(ADDED_UNITS, GONE_UNITS) }
+    }
+
+    /// The mean units of what was put into a segment in an era, dead or alive. It does not change while a sealed segment
+    /// is swept, whoever goes on with that.
+    pub(super) fn mean_units(&self, segment: usize, era: u32) -> usize {
+        self.read_tally(segment, era, ADDED_UNITS) / self.read_tally(segment, era, ADDED).max(1)
     }
 
     /// The number of entries, as far as counts tell.
