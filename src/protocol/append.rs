@@ -249,9 +249,14 @@ impl<M: Memory> Op<'_, M> {
 }
 
 impl<M: Memory> Core<M> {
-    /// Free segments that are kept for the survivors of sweeps.
+    /// Free segments that are kept for the survivors of sweeps: one, unless those of a whole segment find room in that
+    /// which the main log is written to.
     pub(super) fn reserve(&self) -> usize {
-        usize::from(self.layout.segments > 3)
+        let has_room = |segment: usize| {
+            self.state(segment) == StateWord::open(Log::Main) && self.tail(segment) * 8 <= self.layout.segment_units
+        };
+        let segments = self.layout.segments;
+        usize::from(segments > 3 && !(0..segments).any(has_room))
     }
 
     pub(super) fn count_free(&self) -> usize {
