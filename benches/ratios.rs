@@ -72,22 +72,29 @@ fn hits(title: &str, value_len: usize, base: &str) {
     print(title, &lines, base, 100);
 }
 
-fn evicting(title: &str, operations: &str, select: Select, gets_in_100: usize, rounds: usize) {
+/// In which order keys are asked for or stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Zipf,
+    /// Each key again only after all others: none is there any more when it is stored.
+    InTurn,
+}
+
+fn evicting(title: &str, select: Select, gets_in_100: usize, order: Order) {
     let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in /dev/shm");
-    let work = Work::new(1_000_000, 128, SEQUENCE);
+    let mut work = Work::new(1_000_000, 128, SEQUENCE);
+    if order == Order::InTurn {
+        work.order = (0..SEQUENCE as u32).map(|number| number % 1_000_000).collect();
+    }
     let mut contenders = contenders::full(&work, &directory);
     // One of each is enough where what is read makes no difference.
     contenders.retain(|contender| {
         gets_in_100 > 0 || !["shmemo, get", "quick_cache, copy", "dashmap + ahash, copy"].contains(&contender.name)
     });
-    let lines = measure(&contenders, &work.order, select, rounds);
-    let counts = contenders.iter().find_map(|contender| (contender.count)());
-    print(
-        &format!("{title} (shmemo: {} entries at the end); {operations}", counts.unwrap_or(0)),
-        &lines,
-        "quick_cache, Arc",
-        gets_in_100,
-    );
+    let lines = measure(&contenders, &work.order, select, ROUNDS);
+    let count = contenders.iter().find_map(|contender| (contender.count)()).unwrap_or(0);
+    let title = format!("{title}, 128 bytes, a million keys, room for 100,000 (shmemo: {count} entries at the end)");
+    print(&title, &lines, "quick_cache, Arc", gets_in_100);
 }
 
 fn main() {
@@ -101,9 +108,12 @@ fn main() {
         hits("b: hit, 4 KiB, 100,000 entries", 4096, "quick_cache, copy");
     }
     if wants("c") {
-        evicting("c: 95 % get, 5 % set, 128 bytes, a million keys", "room for 100,000", |contender| &contender.mixed, 95, ROUNDS);
+        evicting("c: 95 % get, 5 % set", |contender| &contender.mixed, 95, Order::Zipf);
     }
     if wants("d") {
-        evicting("d: set, 128 bytes, a million keys", "room for 100,000", |contender| &contender.sets, 0, ROUNDS);
+        evicting("d: set of a key that is not there, one of which goes for each", |contender| &contender.sets, 0, Order::InTurn);
+    }
+    if wants("e") {
+        evicting("e: set, Zipf: three of four replace a value", |contender| &contender.sets, 0, Order::Zipf);
     }
 }

@@ -54,7 +54,7 @@ fn evicting(criterion: &mut Criterion) {
     let mut contenders = contenders::full(&work, &directory);
     group(criterion, "c: 95 % get, 5 % set", &contenders, &work.order, |contender| &contender.mixed);
     contenders.retain(|contender| !["shmemo, get", "quick_cache, copy", "dashmap + ahash, copy"].contains(&contender.name));
-    group(criterion, "d: set", &contenders, &work.order, |contender| &contender.sets);
+    group(criterion, "e: set, Zipf", &contenders, &work.order, |contender| &contender.sets);
 }
 
 criterion_group!(benches, hits, evicting);
