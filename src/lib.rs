@@ -53,7 +53,7 @@ pub mod layout;
 pub mod protocol;
 
 pub use cache::{
-    Action, Builder, Cache, Corruption, Iter, Keys, OnMismatch, Problem, Report, Stats, TimeToLive, Updated, Version,
+    Action, Builder, Cache, Corruption, Iter, Keys, OnMismatch, Problem, Report, Stats, TimeToLive, UpTo, Updated, Version,
 };
 pub use error::{IncrementError, NotAttached, OpenError, SetError};
 

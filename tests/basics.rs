@@ -1,8 +1,10 @@
 //! Each operation once, in one process.
 
+mod common;
+
 use std::time::Duration;
 
-use shmemo::{Action, Cache, IncrementError, SetError, TimeToLive, Updated};
+use shmemo::{Action, Cache, IncrementError, SetError, TimeToLive, UpTo, Updated};
 
 fn cache() -> Cache {
     Cache::builder().capacity(1 << 20).anonymous().expect("an anonymous cache")
@@ -22,6 +24,43 @@ fn set_get_remove() {
     assert_eq!((cache.get("a"), cache.len(), cache.is_empty()), (None, 0, true));
     cache.set("", "").expect("empty key and value");
     assert_eq!(cache.get("").as_deref(), Some(&b""[..]));
+}
+
+/// What is longer than asked for is told of and not copied, with an expiry, with a version and without either.
+#[test]
+fn values_up_to_a_length() {
+    let cache = cache();
+    let mut value = b"before".to_vec();
+    cache.set("plain", [1; 100]).expect("set");
+    cache.set_with_ttl("expires", [2; 100], Duration::from_secs(60)).expect("set");
+    cache.set("versioned", [3; 100]).expect("set");
+    assert!(cache.get_versioned("versioned").is_some());
+    for (key, byte) in [("plain", 1), ("expires", 2), ("versioned", 3)] {
+        assert_eq!(cache.value_len(key), Some(100), "{key}");
+        assert_eq!((cache.get_up_to(key, 99, &mut value), value.len()), (UpTo::Longer(100), 0), "{key}");
+        assert_eq!(cache.get_up_to(key, 100, &mut value), UpTo::Copied, "{key}");
+        assert_eq!(value, [byte; 100], "{key}");
+        assert_eq!(cache.get_up_to(key, usize::MAX, &mut value), UpTo::Copied, "{key}");
+    }
+    assert_eq!((cache.get_up_to("absent", 9, &mut value), value.len()), (UpTo::Absent, 0));
+    cache.set("empty", "").expect("set");
+    assert_eq!((cache.get_up_to("empty", 0, &mut value), cache.value_len("empty")), (UpTo::Copied, Some(0)));
+    assert_eq!(cache.value_len("absent"), None);
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses), (8, 1), "a length alone is neither");
+}
+
+#[test]
+fn default_ttl_of_builder_and_file() {
+    let scratch = common::Scratch::new();
+    let path = scratch.path("cache");
+    let minute = Duration::from_secs(60);
+    assert_eq!(cache().default_ttl(), None);
+    let made = Cache::builder().capacity(1 << 20).default_ttl(minute).create_new(&path).expect("a cache");
+    assert_eq!(made.default_ttl(), Some(minute));
+    assert_eq!(Cache::builder().attach(&path).expect("attach").default_ttl(), Some(minute));
+    assert_eq!(Cache::builder().default_ttl(minute / 2).attach(&path).expect("attach").default_ttl(), Some(minute / 2));
+    assert_eq!(Cache::builder().default_ttl(Duration::MAX).attach(&path).expect("attach").default_ttl(), None);
 }
 
 #[test]

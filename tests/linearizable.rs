@@ -174,9 +174,10 @@ fn with_clears() {
 fn while_the_log_is_swept() {
     let (builder, rounds) = (Cache::builder().capacity(1 << 20), lengths(25, 1200));
     let evictions = Evictions::AnyTime;
-    let found = run_all(&Setting { builder, evictions, flood: 12, flood_len: 16_000, clears: true, rounds, ..roomy() });
+    let found = run_all(&Setting { builder, evictions, flood: 24, flood_len: 16_000, clears: true, rounds, ..roomy() });
     assert_eq!(found.first, None, "{found:?}");
-    assert!(found.evicted * 20 > found.histories, "entries were evicted: {found:?}");
+    // What is dead makes room first, so most keys live through a round.
+    assert!(found.evicted * 100 > found.histories, "entries were evicted: {found:?}");
     assert!(found.busy * 100 < found.calls, "{found:?}");
 }
 

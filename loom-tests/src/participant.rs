@@ -79,7 +79,7 @@ impl Participant {
     pub fn get(&self, key: u64) -> Option<u64> {
         let (bytes, mut value) = (key.to_le_bytes(), Vec::new());
         let key = Key::new(&bytes, 5);
-        match self.file.get_plain(&key, &mut value) {
+        match self.file.get_plain(&key, self.file.layout.max_value_len, &mut value) {
             Plain::Found => {}
             Plain::Absent => return None,
             Plain::Unclear => _ = self.op().get(&key, &mut value)?,

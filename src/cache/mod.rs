@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use builder::{Builder, OnMismatch};
 pub use iter::{Iter, Keys};
 pub use report::{Corruption, Problem, Report};
-pub use single::TimeToLive;
+pub use single::{TimeToLive, UpTo};
 pub use stats::Stats;
 pub use update::{Action, Updated, Version};
 
@@ -182,6 +182,13 @@ impl Cache {
     /// The size of the file in bytes, everything included.
     pub fn capacity(&self) -> u64 {
         self.inner.header.geometry.capacity
+    }
+
+    /// The time to live of what is stored without one through this handle: that of its builder, or else that of the file.
+    /// `None`: such entries never expire.
+    pub fn default_ttl(&self) -> Option<Duration> {
+        let ms = self.inner.default_ttl_ms;
+        (ms != 0 && ms < LONGEST_TTL_MS).then(|| Duration::from_millis(ms))
     }
 
     /// The most bytes that a value can have.

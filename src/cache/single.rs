@@ -15,6 +15,17 @@ pub enum TimeToLive {
     Left(Duration),
 }
 
+/// What [`Cache::get_up_to`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpTo {
+    /// The key has no value.
+    Absent,
+    /// The value is in the buffer.
+    Copied,
+    /// The value has so many bytes, more than was asked for. The buffer is empty.
+    Longer(usize),
+}
+
 impl Cache {
     /// The value of a key, copied out whole, as it was at one instant. Counts as a use of the entry.
     #[inline]
@@ -32,6 +43,29 @@ impl Cache {
         self.append_to(key.as_ref(), value)
     }
 
+    /// [`Cache::get_into`] for values of up to `most` bytes: a longer one is not copied, only its length is told, and that does
+    /// not count as a use. For those who must not do for long what they do just now, like the holder of an interpreter's lock.
+    pub fn get_up_to(&self, key: impl AsRef<[u8]>, most: usize, value: &mut Vec<u8>) -> UpTo {
+        value.clear();
+        let key = self.inner.key(key.as_ref());
+        let most = most.min(self.inner.core.layout.max_value_len);
+        let found = match self.inner.core.get_plain(&key, most, value) {
+            Plain::Found => true,
+            Plain::Absent => false,
+            Plain::Unclear => match self.inner.here().read().peek(&key).map(|probe| probe.header.value_len) {
+                Some(len) if len > most => return UpTo::Longer(len),
+                _ => self.append_unclear(key.bytes, value),
+            },
+        };
+        self.count_read(found);
+        if found { UpTo::Copied } else { UpTo::Absent }
+    }
+
+    /// How long the value of a key is in bytes, at one instant. Does not count as a use of the entry.
+    pub fn value_len(&self, key: impl AsRef<[u8]>) -> Option<usize> {
+        self.inner.here().read().peek(&self.inner.key(key.as_ref())).map(|probe| probe.header.value_len)
+    }
+
     // Not inlined: one copy of the whole lookup, not one for each place that calls.
     #[inline(never)]
     pub(super) fn append_to(&self, key: &[u8], value: &mut Vec<u8>) -> bool {
@@ -40,16 +74,21 @@ impl Cache {
 
     #[inline(always)]
     pub(super) fn append_value(&self, key: &Key<'_>, value: &mut Vec<u8>) -> bool {
-        let found = match self.inner.core.get_plain(key, value) {
+        let found = match self.inner.core.get_plain(key, self.inner.core.layout.max_value_len, value) {
             Plain::Found => true,
             Plain::Absent => false,
             Plain::Unclear => self.append_unclear(key.bytes, value),
         };
+        self.count_read(found);
+        found
+    }
+
+    #[inline(always)]
+    fn count_read(&self, found: bool) {
         let lane = self.inner.lanes.mine();
         if lane.count(if found { Event::Hit } else { Event::Miss }, 1) {
             self.inner.add_up(lane);
         }
-        found
     }
 
     // By the bytes of the key alone, so that nothing else need stand in memory.

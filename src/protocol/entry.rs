@@ -165,15 +165,22 @@ impl Header {
 }
 
 /// Appends the value of the entry at `at`, a unit of its segment, if the entry is of this key and era, has neither an
-/// expiry nor a version, and lies inside its segment.
+/// expiry nor a version, is at most `most` bytes long, and lies inside its segment.
 #[inline(always)]
-pub(super) fn read_plain<M: Memory>(core: &Core<M>, at: usize, unit: usize, key: &Key<'_>, era: u32, out: &mut Vec<u8>) -> bool {
+pub(super) fn read_plain<M: Memory>(
+    core: &Core<M>,
+    (at, unit): (usize, usize),
+    key: &Key<'_>,
+    era: u32,
+    most: usize,
+    out: &mut Vec<u8>,
+) -> bool {
     let layout = &core.layout;
     let [first, second] = core.memory.words::<2>(at).map(|word| word.load(Ordering::Relaxed));
     let (key_len, value_len) = (key.bytes.len(), (first >> KEY_BITS) as usize);
     let is_of = first & !VALUE_MASK == key_len as u64 && second == u64::from(key.hash32) | u64::from(era) << 32;
     is_of
-        && value_len <= layout.max_value_len
+        && value_len <= most
         && 16 + ((key_len + 7) & !7) + value_len <= (layout.segment_units - unit) * UNIT
         && core.memory.read_payload_behind(at + 16, key.bytes, value_len, out)
 }

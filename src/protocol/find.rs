@@ -205,9 +205,10 @@ impl<M: Memory> Core<M> {
 
     /// The shortest way to the value of a plain entry: the same looks in the same order as those of [`Op::get`], but it
     /// ends wherever anything is not as it nearly always is. So it keeps next to nothing of what it has read, and a
-    /// processor that looks ahead comes further.
+    /// processor that looks ahead comes further. A value longer than `most` bytes, which is at most the longest of the
+    /// file, is unclear.
     #[inline(always)]
-    pub fn get_plain(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Plain {
+    pub fn get_plain(&self, key: &Key<'_>, most: usize, out: &mut Vec<u8>) -> Plain {
         let era = self.era();
         let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
         let candidates = self.candidates(bucket_at, key.tag);
@@ -232,7 +233,7 @@ impl<M: Memory> Core<M> {
             return Plain::Unclear;
         }
         let before = out.len();
-        if !entry::read_plain(self, entry_at, place.unit, key, era, out) {
+        if !entry::read_plain(self, (entry_at, place.unit), key, era, most, out) {
             return Plain::Unclear;
         }
         if !self.is_whole(generation_word, generation) {

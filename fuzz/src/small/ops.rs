@@ -118,7 +118,7 @@ impl Small {
         let bytes = self.key(number);
         let key = Key::new(&bytes, self.hash(&bytes));
         let (mut plain, mut value) = (Vec::new(), Vec::new());
-        let short = self.core.get_plain(&key, &mut plain);
+        let short = self.core.get_plain(&key, self.core.layout.max_value_len, &mut plain);
         if short == crate::protocol::Plain::Found {
             return Some(Entry { value: plain, expiry_ms: None, version: None });
         }
