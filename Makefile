@@ -52,6 +52,8 @@ lint: ## formatting, clippy and the documentation, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTFLAGS="--cfg shmemo_fault -D warnings" cargo clippy --package fault-tests --all-targets --target-dir target/fault
 	RUSTFLAGS="--cfg shmemo_model -D warnings" cargo clippy --package loom-tests --all-targets --target-dir target/model
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --target-dir target/fuzz-lint -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 
 unit: ## unit tests, tests with real processes, and the examples in the documentation

@@ -59,7 +59,7 @@ pub mod header {
     pub const COUNT: usize = 0x200;
     /// The share of that number that is in the main log (a hint).
     pub const COUNT_MAIN: usize = 0x208;
-    /// Not zero if a death may have left that number too high, until it is counted anew.
+    /// Raised by whatever may have left that number too high, and zero again once it was counted anew.
     pub const RECOUNT: usize = 0x210;
     /// The clock of use stamps.
     pub const USE_CLOCK: usize = 0x280;

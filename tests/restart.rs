@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::board::Board;
 use common::worker::{Args, Worker, serve};
-use common::{Rng, Scratch, value, wait_until};
+use common::{Rng, Scratch, lengths, value, wait_until};
 use shmemo::Cache;
 
 const ENTRIES: u64 = 2000;
@@ -17,7 +17,7 @@ const BOOT_ID: u64 = 0x188;
 
 #[test]
 fn worker_entry() {
-    serve(&[("fill", fill)]);
+    serve(&[("fill", fill), ("first", first)]);
 }
 
 fn open(path: &Path) -> Cache {
@@ -116,6 +116,45 @@ fn after_a_reboot_it_starts_empty() {
         drop(cache);
         // The same boot now: everything stays.
         check(&open(&path), 0..ENTRIES);
+    }
+}
+
+/// Opens the file at the same moment as others, stores its share, and goes when all have done so.
+fn first(args: &Args) {
+    let (path, board, place, all) = (args.text(0), Board::open(args.text(1).as_ref()), args.number(2), args.number(3));
+    board.add(0, 1);
+    while board.get(0) < all {
+        std::hint::spin_loop();
+    }
+    let cache = open(path.as_ref());
+    for id in 0..ENTRIES {
+        assert_eq!(cache.get(id.to_le_bytes()), None, "an entry from before the reboot");
+    }
+    let share = ENTRIES + place * 100..ENTRIES + (place + 1) * 100;
+    share.clone().for_each(|id| store(&cache, id));
+    board.add(1, 1);
+    wait_until("the others", || board.get(1) == all);
+    check(&cache, share);
+    board.add(2, 1);
+    wait_until("the others", || board.get(2) == all);
+}
+
+/// One of them empties the cache, and no other does so once more or reads before it is done.
+#[test]
+fn several_at_once_after_a_reboot() {
+    let scratch = Scratch::new();
+    let (path, all) = (scratch.path("cache"), 6);
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    for round in 0..lengths(15, 500) {
+        let cache = open(&path);
+        (0..ENTRIES).for_each(|id| store(&cache, id));
+        drop(cache);
+        change_boot_id(&path, b"a boot of before");
+        let board_path = scratch.path(&format!("board{round}"));
+        Board::create(&board_path);
+        let start =
+            |place: u64| Worker::spawn("first", &[&text(&path), &text(&board_path), &place.to_string(), &all.to_string()]);
+        (0..all).map(start).collect::<Vec<_>>().into_iter().for_each(Worker::success);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::protocol::{Log, Owner, Place as LogPlace, SlotWord, StateWord};
 use crate::rig::{CAPACITY, Rig};
 
 /// Words of the header that change.
-const HEADER_WORDS: [usize; 16] = [
+const HEADER_WORDS: [usize; 18] = [
     header::ERA,
     header::CLOCK_BASE,
     header::BOOT_ID,
@@ -24,7 +24,9 @@ const HEADER_WORDS: [usize; 16] = [
     header::POLICY_EVICTED + 8,
     header::PRESSURE,
     header::BIRTHS,
-    header::MOVE_CREDIT,
+    header::RECOUNT,
+    header::SPENT_ON_MOVES,
+    header::EVICTED_AGE,
 ];
 const SEGMENT_WORDS: [usize; 8] = [
     segment::STATE,

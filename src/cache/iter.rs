@@ -9,7 +9,14 @@ use super::Cache;
 pub struct Iter {
     cache: Cache,
     bucket: usize,
-    ready: VecDeque<(Vec<u8>, Vec<u8>)>,
+    ready: VecDeque<Ready>,
+}
+
+/// An entry that was copied out and not handed out yet.
+#[derive(Debug)]
+struct Ready {
+    pair: (Vec<u8>, Vec<u8>),
+    expiry_ms: Option<u64>,
 }
 
 /// Keys in no particular order. See [`Cache::keys`].
@@ -34,12 +41,18 @@ impl Iterator for Iter {
 
     fn next(&mut self) -> Option<Self::Item> {
         let inner = &*self.cache.inner;
-        while self.ready.is_empty() && self.bucket < inner.core.layout.buckets {
-            let here = inner.here();
-            here.read().visit_bucket(self.bucket, |key, value| self.ready.push_back((key, value)));
-            self.bucket += 1;
+        loop {
+            while self.ready.is_empty() && self.bucket < inner.core.layout.buckets {
+                let keep = |key, value, expiry_ms| self.ready.push_back(Ready { pair: (key, value), expiry_ms });
+                inner.here().read().visit_bucket(self.bucket, keep);
+                self.bucket += 1;
+            }
+            let ready = self.ready.pop_front()?;
+            // It may have expired while it waited here.
+            if ready.expiry_ms.is_none_or(|at| at > inner.seat.now_ms(&inner.core)) {
+                return Some(ready.pair);
+            }
         }
-        self.ready.pop_front()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The public handle: composes the protocol, the mapping and the operating system.
 
 mod batch;
+mod boot;
 mod builder;
 mod iter;
 mod local;
@@ -109,6 +110,8 @@ impl Inner {
     fn add_up(&self, lane: &Lane) {
         if let Some(owner) = self.seat.owner() {
             lane.take(|counter, amount| self.core.add_to_counter(usize::from(owner.line), counter, amount));
+        } else {
+            self.seat.drop_copies_if_child();
         }
     }
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use super::local::Lanes;
 use super::seat::Seat;
-use super::{Builder, Cache, Inner, OnMismatch};
-use crate::error::{ANONYMOUS, OpenError};
+use super::{Builder, Cache, Inner, OnMismatch, boot};
+use crate::error::{ANONYMOUS, NotAttached, OpenError};
 use crate::hash::KeyHasher;
 use crate::header::{FirstWords, Header};
 use crate::layout::{Geometry, Layout, Request};
 use crate::memory::MappedMemory;
 use crate::os::clock::{self, Clock};
 use crate::os::file::{self, FileOptions, OpenedFile};
-use crate::os::{create, lock, memfd, random, space};
+use crate::os::{create, creation, lock, memfd, random, space};
 use crate::protocol::Core;
 
 /// How often an opener starts again because somebody deleted or replaced the file meanwhile.
@@ -61,7 +61,7 @@ pub(super) fn open(builder: &Builder, path: &Path) -> Result<Cache, OpenError> {
             Err(OpenError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let held = create::lock_creation(path, &options(builder))?;
+        let Some(held) = creation::lock_creation(path, &options(builder), || is_there(path))? else { continue };
         match file::open_existing(path, &options(builder)) {
             // Another has made it while this one waited for the lock.
             Ok(_) => continue,
@@ -82,11 +82,15 @@ pub(super) fn open(builder: &Builder, path: &Path) -> Result<Cache, OpenError> {
 
 pub(super) fn create_new(builder: &Builder, path: &Path) -> Result<Cache, OpenError> {
     check(builder)?;
-    let held = create::lock_creation(path, &options(builder))?;
-    if std::fs::symlink_metadata(path).is_ok() {
-        return Err(OpenError::AlreadyExists { path: path.to_path_buf() });
+    match creation::lock_creation(path, &options(builder), || is_there(path))? {
+        Some(held) if !is_there(path) => make(builder, path, &held, false),
+        _ => Err(OpenError::AlreadyExists { path: path.to_path_buf() }),
     }
-    make(builder, path, &held, false)
+}
+
+/// Whether a path names anything, be it a symbolic link to nothing.
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
 }
 
 pub(super) fn attach(builder: &Builder, path: &Path) -> Result<Cache, OpenError> {
@@ -112,7 +116,7 @@ fn attach_or_recreate(builder: &Builder, path: &Path, opened: OpenedFile) -> Res
     if builder.on_mismatch != OnMismatch::Recreate || !is_ours {
         return Err(error);
     }
-    let held = create::lock_creation(path, &options(builder))?;
+    let Some(held) = creation::lock_creation(path, &options(builder), || false)? else { return Err(error) };
     // Another may have replaced it while this one waited for the lock.
     let again = file::open_existing(path, &options(builder))?;
     match judge(builder, path, &again) {
@@ -163,7 +167,7 @@ fn write_header(file: &File, header: &Header, layout: &Layout) -> io::Result<()>
     file.write_all_at(&header.to_bytes(&first), 0)
 }
 
-fn make(builder: &Builder, path: &Path, held: &create::CreationLock, replace: bool) -> Result<Cache, OpenError> {
+fn make(builder: &Builder, path: &Path, held: &creation::CreationLock, replace: bool) -> Result<Cache, OpenError> {
     let (header, layout) = plan(builder, Some(path))?;
     let opened = create::create_file(held, path, &options(builder), header.geometry.capacity, replace, &mut |file| {
         write_header(file, &header, &layout)
@@ -201,8 +205,13 @@ fn assemble(
     let path: Option<PathBuf> = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
     let lanes = Arc::new(Lanes::new());
     let seat = Seat::new(opened, path.clone(), layout, lanes.clone()).map_err(io_error("set up the identity of this process"))?;
-    // Should the registry be full, the first write tries again and says so.
-    let _ = seat.attach(&core);
+    // Should the registry be full, or this process have no descriptor left, then the first write tries again and says so.
+    // But what is from before a reboot must not be read.
+    if let Err(NotAttached::Io(source)) = seat.attach(&core)
+        && !boot::is_settled(&core, seat.memory_backed)
+    {
+        return Err(io_error("begin anew after a reboot")(source));
+    }
     Ok(Cache {
         inner: Arc::new(Inner {
             core,

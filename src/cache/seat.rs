@@ -10,21 +10,22 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::boot;
 use super::local::Lanes;
 use crate::error::NotAttached;
 use crate::layout::{LINE_BYTES, Layout, header};
 use crate::memory::MappedMemory;
 use crate::os::clock::Clock;
+use crate::os::file;
 use crate::os::fork::{self, ForkHandler};
 use crate::os::identity::WipedPage;
 use crate::os::lock::{self, Kind};
 use crate::os::process::ProcessId;
-use crate::os::{clock, file};
 use crate::protocol::{Core, Memory, Owner, Tenant, Word};
 
 /// Words of the page that a child finds zero.
@@ -39,10 +40,10 @@ mod page {
     pub const CLOCK: usize = 9;
     /// Offset of this process's time namespace, in nanoseconds.
     pub const CLOCK_OFFSET: usize = 10;
+    /// 1 if this very process opened the descriptor that its line is locked by. Else that is a copy of its parent's.
+    pub const HAS_FD: usize = 11;
 }
 
-/// The byte of the file that whoever attaches locks shared, and whoever begins a new boot locks exclusively.
-const ATTACH_BYTE: u64 = 0;
 /// Whoever attaches asks for the life of so many others: each question is a system call that walks the list of the
 /// file's locks.
 const PROBES: usize = 64;
@@ -56,12 +57,13 @@ pub(super) struct Seat {
     path: Option<PathBuf>,
     device: u64,
     inode: u64,
+    pub(super) memory_backed: bool,
     layout: Layout,
     /// What the threads of this process counted: a child has counted nothing yet.
     lanes: Arc<Lanes>,
     page: WipedPage,
-    /// The descriptor that holds the lock of this process's line, or in a child that no handler prepared, a copy of its
-    /// parent's.
+    /// The descriptor that holds the lock of this process's line, or is to hold it; in a child that no handler prepared, a
+    /// copy of its parent's.
     line_fd: AtomicI32,
     /// The descriptor that a child is going to lock its line by, while a fork is under way and in the child after it.
     child_fd: AtomicI32,
@@ -70,8 +72,7 @@ pub(super) struct Seat {
 fn borrow(fd: &AtomicI32) -> Option<BorrowedFd<'_>> {
     let fd = fd.load(Ordering::Acquire);
     // SAFETY: a descriptor that stands here is open until it is taken from here. Should a stranger have closed it by
-    // force, then calls on it fail or are answered for another file, which `is_line_fd_ours` finds out; no memory is at
-    // stake.
+    // force, then calls on it fail or are answered for another file, which `same_file` finds out; no memory is at stake.
     (fd != NO_FD).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
@@ -94,6 +95,7 @@ impl Seat {
         let seat = Arc::new(Self {
             device: opened.device,
             inode: opened.inode,
+            memory_backed: opened.memory_backed,
             file: ManuallyDrop::new(opened.file),
             path,
             layout,
@@ -147,38 +149,69 @@ impl Seat {
         self.page.word(page::CLOCK).store(if offset.is_some() { 1 } else { 2 }, Ordering::Release);
     }
 
-    /// Takes a line. Called at opening, and by the first write in a child.
+    /// Takes a line. Called at opening, and by the first write in a child. A failure leaves things so that the next call can
+    /// try again, even where the file cannot be opened any more.
     #[cold]
     pub fn attach(&self, core: &Core<MappedMemory>) -> Result<Owner, NotAttached> {
         let _guard = self.page.lock(page::ATTACHING).lock();
         if let Some(owner) = self.owner() {
             return Ok(owner);
         }
-        // Without a line of our own, what stands here is a copy of the parent's descriptor: closed, so that its lock
-        // ends with the parent.
-        if self.line_fd.load(Ordering::Acquire) != NO_FD {
-            close(&self.line_fd, self.device, self.inode);
-            self.lanes.forget();
+        self.drop_copies();
+        self.open_line_fd().map_err(NotAttached::Io)?;
+        let fd = borrow(&self.line_fd).ok_or_else(|| NotAttached::Io(io::Error::from_raw_os_error(libc::EBADF)))?;
+        let taken = self.take_line_by(core, fd);
+        if taken.is_err() {
+            let _ = lock::unlock(fd, 0, 0);
         }
-        let fd = self.open_line_fd().map_err(NotAttached::Io)?;
-        lock::lock_wait(fd.as_fd(), ATTACH_BYTE, 1, Kind::Shared).map_err(NotAttached::Io)?;
-        self.begin_boot(core, fd.as_fd()).map_err(NotAttached::Io)?;
-        let owner = self.take_any_line(core, fd.as_fd())?;
-        lock::unlock(fd.as_fd(), ATTACH_BYTE, 1).map_err(NotAttached::Io)?;
-        self.recover_some(core, fd.as_fd(), usize::from(owner.line));
-        self.line_fd.store(fd.into_raw_fd(), Ordering::Release);
+        let owner = taken?;
         // Release: pairs with the acquire in `owner`.
         self.page.word(page::OWNER).store(encode(owner), Ordering::Release);
         Ok(owner)
     }
 
-    fn open_line_fd(&self) -> io::Result<OwnedFd> {
-        let prepared = self.child_fd.swap(NO_FD, Ordering::AcqRel);
-        if prepared != NO_FD && fork::same_file(prepared, self.device, self.inode) {
-            // SAFETY: the handler opened it for this process alone, and the swap took it from its only place.
-            return Ok(unsafe { OwnedFd::from_raw_fd(prepared) });
+    fn take_line_by(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>) -> Result<Owner, NotAttached> {
+        boot::enter(core, fd, self.memory_backed).map_err(NotAttached::Io)?;
+        let owner = self.take_any_line(core, fd)?;
+        boot::leave(fd).map_err(NotAttached::Io)?;
+        self.recover_some(core, fd, usize::from(owner.line));
+        Ok(owner)
+    }
+
+    /// In a child that ran no fork handler: closes its copy of the descriptor that its parent's line is locked by, so that
+    /// the lock ends with the parent, and forgets what the parent counted. The caller holds the lock for attaching.
+    fn drop_copies(&self) {
+        let is_copy = self.page.word(page::HAS_FD).load(Ordering::Relaxed) == 0;
+        if is_copy && self.line_fd.load(Ordering::Acquire) != NO_FD {
+            close(&self.line_fd, self.device, self.inode);
+            self.lanes.forget();
         }
-        self.reopen().map(OwnedFd::from)
+    }
+
+    /// What [`Seat::attach`] does with copies, for a child that only reads. Called now and then.
+    #[cold]
+    pub fn drop_copies_if_child(&self) {
+        if let Some(_guard) = self.page.lock(page::ATTACHING).try_lock()
+            && self.owner().is_none()
+        {
+            self.drop_copies();
+        }
+    }
+
+    /// Sees to it that there is a descriptor of this process alone. Nobody forks between its opening and the moment that a
+    /// fork's handler finds it, else a child would have a copy that nothing closes, and with it the lock.
+    fn open_line_fd(&self) -> io::Result<()> {
+        if borrow(&self.line_fd).is_some_and(|fd| fork::same_file(fd.as_raw_fd(), self.device, self.inode)) {
+            return Ok(());
+        }
+        fork::between_forks(|| {
+            let prepared = self.child_fd.swap(NO_FD, Ordering::AcqRel);
+            let is_ready = prepared != NO_FD && fork::same_file(prepared, self.device, self.inode);
+            let fd = if is_ready { prepared } else { self.reopen()?.into_raw_fd() };
+            self.line_fd.store(fd, Ordering::Release);
+            self.page.word(page::HAS_FD).store(1, Ordering::Relaxed);
+            Ok(())
+        })?
     }
 
     /// Opens the file once more: by the descriptor, or by the path if something closed that by force.
@@ -256,33 +289,6 @@ impl Seat {
         // Should this fail, the line stays locked until this process ends, which costs one line.
         let _ = lock::unlock(fd, self.line_byte(line), 1);
         recovered
-    }
-
-    /// If the file is from another boot and nobody else is attached, begins anew: the cache starts empty, since pages
-    /// that were not written back are torn, and the base of the clock is set from the wall clock. The caller holds the
-    /// attach byte shared, and does so on return.
-    fn begin_boot(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let boot_id = clock::boot_id()?;
-        let word = |at: usize| core.memory.word(at);
-        let is_same = || [0, 1].map(|i| word(header::BOOT_ID + i * 8).load(Ordering::Acquire)) == boot_id;
-        if boot_id == [0; 2] || is_same() {
-            return Ok(());
-        }
-        let registry_end = self.line_byte(core.layout.lines);
-        lock::unlock(fd, ATTACH_BYTE, 1)?;
-        if lock::try_lock(fd, ATTACH_BYTE, registry_end, Kind::Exclusive)? {
-            if !is_same() {
-                core.start_empty();
-                let base = clock::wall_ms().wrapping_sub(Clock::new().boot_ms());
-                word(header::CLOCK_BASE).store(base, Ordering::Release);
-                for (i, half) in boot_id.into_iter().enumerate() {
-                    word(header::BOOT_ID + i * 8).store(half, Ordering::Release);
-                }
-            }
-            lock::unlock(fd, ATTACH_BYTE, registry_end)?;
-        }
-        // Others are attached: then the boot id is that of another container, and nothing is changed.
-        lock::lock_wait(fd, ATTACH_BYTE, 1, Kind::Shared)
     }
 
     /// Gives the line back and closes what this process opened. In a child that never attached it only closes.

@@ -1,139 +1,21 @@
 //! Making a new file that appears under its name only when it is complete.
 //!
-//! One process creates at a time: creators of a path queue on a lock that the kernel drops when its holder dies, so that
-//! twenty of them never need the space of two. The file has no name until it is whole, or, where the file system cannot do
+//! One process creates at a time (`creation.rs`). The file has no name until it is whole, or, where the file system cannot do
 //! that, a temporary one that the next creator removes. All its space is allocated before it gets its name.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::creation::CreationLock;
 use super::file::{self, FileOptions, OpenedFile};
-use super::{filesystem, fork, lock, retry, space};
+use super::{filesystem, retry, space};
 use crate::error::OpenError;
 use crate::fault;
-
-/// The right to create the file of one path. Dropping it removes the lock file.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct CreationLock {
-    path: PathBuf,
-    held: Arc<Held>,
-}
-
-/// The descriptor that holds the lock. A child that is forked meanwhile closes its copy, which would keep the lock after the
-/// parent's death.
-#[derive(Debug)]
-struct Held {
-    descriptor: AtomicI32,
-    device: u64,
-    inode: u64,
-}
-
-impl fork::ForkHandler for Held {
-    fn prepare(&self) {}
-    fn in_parent(&self) {}
-    fn in_child(&self) {
-        // Relaxed: the child has one thread.
-        let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
-        if fork::same_file(descriptor, self.device, self.inode) {
-            // SAFETY: the number is that of the lock file, which nothing else in the child uses.
-            unsafe { libc::close(descriptor) };
-        }
-    }
-}
-
-impl Drop for CreationLock {
-    fn drop(&mut self) {
-        // Relaxed: only a child's handler writes it otherwise, and that is another process.
-        let descriptor = self.held.descriptor.swap(-1, Ordering::Relaxed);
-        if !fork::same_file(descriptor, self.held.device, self.held.inode) {
-            return;
-        }
-        // Removed while it is held, so that whoever gets the lock next sees that the path names it no more. A failure leaves
-        // an empty file, which the next creator takes.
-        fault::point();
-        if file::is_same_file(&self.path, self.held.device, self.held.inode) {
-            let _ = fs::remove_file(&self.path);
-        }
-        // SAFETY: the descriptor is this lock's own, is open, and is closed only below.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        // Given up by name, as a child that ran no fork handler may have a copy of the descriptor.
-        let _ = lock::unlock(borrowed, 0, 0);
-        // SAFETY: the descriptor is this lock's own, and nothing uses it after.
-        unsafe { libc::close(descriptor) };
-    }
-}
-
-/// Waits for the right to create the file of this path. The lock is on `PATH.lock`, which exists only meanwhile. Whoever has
-/// it looks first whether the file is there by now.
-pub(crate) fn lock_creation(path: &Path, options: &FileOptions) -> Result<CreationLock, OpenError> {
-    check_directory(path, options)?;
-    let lock_path = sibling(path, ".lock")?;
-    loop {
-        let file = open_lock_file(&lock_path, options)?;
-        lock::lock_wait(file.as_fd(), 0, 0, lock::Kind::Exclusive)
-            .map_err(|source| lock::open_error("lock the file", &lock_path, source))?;
-        let metadata = file.metadata().map_err(|source| OpenError::io("look at the file", &lock_path, source))?;
-        let (device, inode) = (metadata.dev(), metadata.ino());
-        // The creator before this one may have removed it.
-        if !file::is_same_file(&lock_path, device, inode) {
-            continue;
-        }
-        let held = Arc::new(Held { descriptor: AtomicI32::new(file.into_raw_fd()), device, inode });
-        let creation = CreationLock { path: lock_path, held };
-        let handler: Arc<dyn fork::ForkHandler> = creation.held.clone();
-        fork::register(&handler).map_err(|source| OpenError::io("prepare for forks", path, source))?;
-        return Ok(creation);
-    }
-}
-
-fn open_lock_file(lock_path: &Path, options: &FileOptions) -> Result<File, OpenError> {
-    if let Ok(metadata) = fs::symlink_metadata(lock_path) {
-        file::check_regular(lock_path, metadata.file_type())?;
-    }
-    // Other users that the mode trusts may create the file too, and must then be able to take the lock.
-    let mode = 0o600 | (options.mode & 0o066);
-    let open = |create| {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(create)
-            .mode(mode)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(lock_path)
-    };
-    fault::point();
-    // Two steps, as some systems refuse O_CREAT for a file of another user that is there (`fs.protected_regular`).
-    let file = loop {
-        let opened = match open(false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => open(true),
-            other => other,
-        };
-        match opened {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => break other.map_err(|source| OpenError::io("open the lock file for creators", lock_path, source))?,
-        }
-    };
-    let metadata = file.metadata().map_err(|source| OpenError::io("look at the file", lock_path, source))?;
-    file::check_regular(lock_path, metadata.file_type())?;
-    file::check_writers(lock_path, metadata.uid(), metadata.mode(), file::effective_user(), mode)?;
-    if metadata.len() != 0 {
-        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is somebody's file, as it is not empty: move it away");
-        return Err(OpenError::Io { what: "use the lock file for creators", path: Some(lock_path.to_owned()), source });
-    }
-    // The umask may have taken rights away. A failure means that the file is another user's, who has seen to it.
-    if metadata.mode() & 0o777 != mode {
-        let _ = file.set_permissions(Permissions::from_mode(mode));
-    }
-    Ok(file)
-}
 
 /// Creates the file of a path. `init` writes what must be in it from the first moment; it may be called twice, each time for
 /// an empty file. On any failure nothing is left behind, and the path names what it named before.
@@ -357,7 +239,7 @@ fn remove_stale(temporary: &Path) -> Result<(), OpenError> {
 }
 
 /// Says early, before a lock file is made, that a directory is missing or on a file system that is refused.
-fn check_directory(path: &Path, options: &FileOptions) -> Result<(), OpenError> {
+pub(super) fn check_directory(path: &Path, options: &FileOptions) -> Result<(), OpenError> {
     let directory = parent(path);
     let opened = OpenOptions::new()
         .read(true)
@@ -373,7 +255,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 }
 
 /// The path with something added to its last name.
-fn sibling(path: &Path, suffix: &str) -> Result<PathBuf, OpenError> {
+pub(super) fn sibling(path: &Path, suffix: &str) -> Result<PathBuf, OpenError> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let mut name = name.map(OsString::from).ok_or_else(|| {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "it does not end with the name of a file");

@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::identity::{WipedGuard, WipedPage};
 
@@ -101,6 +102,17 @@ pub(crate) fn register(handler: &Arc<dyn ForkHandler>) -> io::Result<()> {
     }
     CHANGING.set(false);
     result
+}
+
+/// Runs something that a fork with handlers does not come in between of, such as opening a descriptor and putting it where
+/// a handler finds it. It waits a moment for a fork that is under way, not for ever: that fork's other handlers may be
+/// waiting for this very thread.
+pub(crate) fn between_forks<T>(run: impl FnOnce() -> T) -> io::Result<T> {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let registry = registry_or_new()?;
+    let is_inside = CHANGING.get() || holds_lock();
+    let _guard = if is_inside { None } else { registry.page.lock(0).lock_within(PATIENCE) };
+    Ok(run())
 }
 
 /// Whether this thread holds the lock for a fork under way. In a child it does not, as the lock was wiped.

@@ -97,29 +97,39 @@ impl<'a> WipedLock<'a> {
 
     /// Locks it, and waits until it is free.
     pub(crate) fn lock(self) -> WipedGuard<'a> {
+        loop {
+            if let Some(guard) = self.lock_within(Duration::from_secs(3600)) {
+                return guard;
+            }
+        }
+    }
+
+    /// Locks it if it comes to be free within about this time.
+    pub(crate) fn lock_within(self, patience: Duration) -> Option<WipedGuard<'a>> {
         const SPINS: u32 = 64;
         const YIELDS: u32 = 16;
         const TRIES: u32 = SPINS + YIELDS;
         let mut pause = Duration::from_micros(20);
-        let mut tries = 0;
-        loop {
+        let mut slept = Duration::ZERO;
+        for tries in 0.. {
             // Relaxed: only a hint that trying is worth while.
             if self.word.load(Ordering::Relaxed) == 0
                 && let Some(guard) = self.try_lock()
             {
-                return guard;
+                return Some(guard);
             }
-            tries += 1;
             match tries {
                 0..SPINS => std::hint::spin_loop(),
                 SPINS..TRIES => std::thread::yield_now(),
+                _ if slept >= patience => break,
                 _ => {
-                    tries = TRIES;
                     std::thread::sleep(pause);
+                    slept += pause;
                     pause = (pause * 2).min(Duration::from_millis(1));
                 }
             }
         }
+        None
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::retry;
 use crate::error::OpenError;
@@ -33,11 +34,44 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind) -> 
     }
 }
 
-/// Locks the range, and waits for as long as another description holds a lock that excludes it.
+/// Locks the range, and waits for as long as another description holds a lock that excludes it, but not after `is_over`
+/// says so, which is asked before each pause. Tells whether it was locked. (Not `F_OFD_SETLKW`, which waits for a holder
+/// that is stopped for as long as it is stopped.)
 #[cfg_attr(shmemo_fault, track_caller)]
-pub(crate) fn lock_wait(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind) -> io::Result<()> {
-    fault::point();
-    control(fd, libc::F_OFD_SETLKW, &mut range(lock_type(kind), start, len)?)
+pub(crate) fn lock_unless(
+    fd: BorrowedFd<'_>,
+    start: u64,
+    len: u64,
+    kind: Kind,
+    mut is_over: impl FnMut() -> bool,
+) -> io::Result<bool> {
+    const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+    let mut pause = Duration::from_micros(50);
+    while !try_lock(fd, start, len, kind)? {
+        if is_over() {
+            return Ok(false);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(true)
+}
+
+/// Locks the range within so long, or fails with [`io::ErrorKind::TimedOut`].
+#[cfg_attr(shmemo_fault, track_caller)]
+pub(crate) fn lock_within(fd: BorrowedFd<'_>, start: u64, len: u64, kind: Kind, patience: Duration) -> io::Result<()> {
+    let begun = Instant::now();
+    if lock_unless(fd, start, len, kind, || begun.elapsed() >= patience)? { Ok(()) } else { Err(timed_out(patience)) }
+}
+
+/// Says that a lock could not be had because its holder stands still.
+pub(crate) fn timed_out(patience: Duration) -> io::Error {
+    let text = format!(
+        "another process has held the lock for more than {} s: it may be stopped (SIGSTOP, a debugger). Continue or end it \
+         (`lslocks`, `fuser`), and open again",
+        patience.as_secs_f32()
+    );
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// Gives up what this description holds of the range. It is no error if that is nothing.
@@ -134,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_dies_with_its_holder_and_wakes_who_waits() {
+    fn a_lock_dies_with_its_holder_and_whoever_waits_gets_it() {
         let scratch = Scratch::new();
         let file = description(&scratch);
         let path = scratch.path("locks");
@@ -147,10 +181,25 @@ mod tests {
         });
         wait_until("the child's lock", || locked_by_another(file.as_fd(), 7, 1).unwrap());
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| lock_wait(file.as_fd(), 7, 1, Kind::Exclusive));
+            let waiter = scope.spawn(|| lock_within(file.as_fd(), 7, 1, Kind::Exclusive, Duration::from_secs(60)));
             child.kill();
             waiter.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let scratch = Scratch::new();
+        let (one, two) = (description(&scratch), description(&scratch));
+        assert!(try_lock(one.as_fd(), 3, 1, Kind::Exclusive).unwrap());
+        let error = lock_within(two.as_fd(), 3, 1, Kind::Shared, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut asked = 0;
+        let locked = lock_unless(two.as_fd(), 3, 1, Kind::Shared, || {
+            asked += 1;
+            asked == 3
+        });
+        assert_eq!((locked.unwrap(), asked), (false, 3));
     }
 
     #[test]

@@ -23,6 +23,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod create;
+pub(crate) mod creation;
 pub(crate) mod file;
 pub(crate) mod filesystem;
 pub(crate) mod fork;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It is raised before an entry is published and lowered after its word was taken out, so it is never too low. A
-//! process that dies in between leaves it too high, by one; a recount (`recount`) mends that. The era is part of it, so
+//! process that dies in between leaves it too high, by one, and so does one without a line of the registry that removes an
+//! entry; a recount (`recount`) mends that. The era is part of it, so
 //! that a `clear` is one step here too: what is counted in another era begins at zero. `changes` moves with each
 //! change, so that a recount notices one that came in between.
 
@@ -110,6 +111,11 @@ impl<M: Memory> Op<'_, M> {
 
     /// The same where the tally of its segment is lowered otherwise.
     pub(super) fn return_entry_of(&self, probe: &Probe) {
+        if self.owner.is_none() {
+            // It has no mark that a recount would see. Were it to lower the number after a recount that found the slot empty,
+            // the number would be too low.
+            return self.core.want_recount();
+        }
         if self.is_counted() && !super::wanted(Mutant::CountNotLowered) {
             self.change_count_of(probe.header.era, |count| Some(count.saturating_sub(1)));
         }
@@ -194,6 +200,8 @@ impl<M: Memory> Core<M> {
         if self.layout.geometry.max_entries == 0 {
             return true;
         }
+        // Acquire: pairs with the release of `want_recount`; what it was wanted for is counted.
+        let wanted = self.load(header::RECOUNT, Ordering::Acquire);
         let before = CountWord(self.load(header::COUNT, Ordering::Acquire));
         if self.is_anybody_counting(me) {
             return false;
@@ -217,9 +225,18 @@ impl<M: Memory> Core<M> {
         let counted = before.changed_to(era as u16, count);
         let done = word.compare_exchange(before.0, counted.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if done {
-            self.memory.word(header::RECOUNT).store(0, Ordering::Relaxed);
+            // Relaxed: only whether it is wanted again meanwhile matters, and then this fails.
+            let _ = self.memory.word(header::RECOUNT).compare_exchange(wanted, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         done
+    }
+
+    /// Says that the number may be too high, where it is kept at all.
+    pub(super) fn want_recount(&self) {
+        if self.layout.geometry.max_entries > 0 {
+            // Release: pairs with the acquire in `recount`.
+            self.memory.word(header::RECOUNT).fetch_add(1, Ordering::Release);
+        }
     }
 
     fn is_anybody_counting(&self, me: Option<Owner>) -> bool {

@@ -241,12 +241,17 @@ impl<M: Memory> Op<'_, M> {
         Op { now: self.now.clone(), ..*self }
     }
 
-    /// The time of this operation: asked once, and only if an entry with an expiry is met.
+    /// The time of this operation, or of one attempt of it: asked once, and only if an entry with an expiry is met.
     pub(crate) fn now(&self) -> u64 {
         if self.now.get() == 0 {
             self.now.set(self.world.now_ms().max(1));
         }
         self.now.get()
+    }
+
+    /// Asks for the time anew when it is needed next.
+    pub(crate) fn forget_time(&self) {
+        self.now.set(0);
     }
 
     pub(crate) fn is_expired(&self, expiry_ms: Option<u64>) -> bool {

@@ -79,12 +79,10 @@ impl<M: Memory> Core<M> {
             self.line_word(line, line::PINS + pin * 8).store(0, Ordering::Release);
         }
         self.line_word(line, line::COUNTING).store(0, Ordering::Release);
-        // Last: a recovery that dies before this is repeated.
+        self.want_recount();
+        // Last of what must be done: a recovery that dies before this is repeated.
         self.line_word(line, line::INCARNATION).store(0, Ordering::Release);
-        if self.layout.geometry.max_entries > 0 {
-            self.memory.word(header::RECOUNT).store(1, Ordering::Release);
-            self.recount(None);
-        }
+        self.recount(None);
         true
     }
 

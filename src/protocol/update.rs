@@ -54,12 +54,18 @@ impl<M: Memory> Op<'_, M> {
         let mut outcome = Outcome::Busy;
         for attempt in 0..ATTEMPTS {
             let found = self.find_with_value(key, &mut value);
+            self.forget_time(); // those before may have taken long
             let present = match found {
                 Found::Yes(probe) => Some(probe).filter(|probe| !self.is_dead(probe)),
                 Found::No => None,
                 Found::GaveUp => break,
             };
             let decision = decide(present.as_ref().map(|probe| (probe, &mut value)));
+            // To decide may take long: others may have seen the entry expire.
+            self.forget_time();
+            if present.is_some_and(|probe| self.is_expired(probe.expiry_ms)) && !matches!(decision, Decision::Keep) {
+                continue;
+            }
             let done = match (&decision, present) {
                 (Decision::Keep, _) | (Decision::Remove, None) => Some(Outcome::Kept),
                 (Decision::Remove, Some(probe)) => self.remove_exactly(&probe).then_some(Outcome::Removed),

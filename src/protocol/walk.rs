@@ -78,8 +78,9 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// Gives every entry of one bucket that counts, each key once. An entry that is there throughout is given.
-    pub fn visit_bucket(&self, bucket: usize, mut visit: impl FnMut(Vec<u8>, Vec<u8>)) {
+    /// Gives every entry of one bucket that counts, each key once: key, value, and when it expires. An entry that is there
+    /// throughout is given.
+    pub fn visit_bucket(&self, bucket: usize, mut visit: impl FnMut(Vec<u8>, Vec<u8>, Option<u64>)) {
         let mut seen: Vec<Vec<u8>> = Vec::new();
         for slot in 0..SLOTS {
             let (mut key, mut value) = (Vec::new(), Vec::new());
@@ -89,7 +90,7 @@ impl<M: Memory> Op<'_, M> {
                 && !seen.contains(&key)
             {
                 seen.push(key.clone());
-                visit(key, value);
+                visit(key, value, probe.expiry_ms);
             }
         }
     }

@@ -1,13 +1,20 @@
 //! Creation by many at once, and by those that fail or die.
 
 use super::*;
+use crate::os::creation::{self, lock_creation_within};
 use crate::os::tests::{Scratch, bare_fork, in_child, wait_until};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 const OPTIONS: FileOptions = FileOptions { mode: 0o600, allow_unknown_filesystem: false };
 const LEN: u64 = 1 << 20;
+
+/// Waits for the lock, whether or not the file is made meanwhile.
+fn lock_creation(path: &Path, options: &FileOptions) -> Result<CreationLock, OpenError> {
+    creation::lock_creation(path, options, || false).map(|held| held.expect("nobody said that it is made"))
+}
 
 fn hello(file: &File) -> io::Result<()> {
     file.write_all_at(b"hello", 0)
@@ -168,6 +175,55 @@ fn whoever_waits_gets_the_lock_though_a_bare_clone_has_a_copy() {
         waiter.join().unwrap().unwrap();
     });
     clone.kill();
+}
+
+#[test]
+fn whoever_waits_goes_on_when_the_file_is_there_or_the_time_is_over() {
+    let scratch = Scratch::new();
+    let path = scratch.path("x");
+    let _held = lock_creation(&path, &OPTIONS).unwrap();
+    let error = lock_creation_within(&path, &OPTIONS, Duration::from_millis(20), || false).unwrap_err();
+    let text = format!("{error} {}", std::error::Error::source(&error).map_or(String::new(), ToString::to_string));
+    assert!(text.contains("x.lock") && text.contains("stopped"), "{text}");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| lock_creation_within(&path, &OPTIONS, Duration::from_secs(600), || path.exists()));
+        fs::write(&path, b"").unwrap();
+        wait_until("the waiter", || waiter.is_finished());
+        assert!(waiter.join().unwrap().unwrap().is_none());
+    });
+}
+
+/// A child is forked at every moment of taking the lock, and lives on when its parent is dead.
+#[test]
+fn a_child_forked_while_the_lock_is_taken_does_not_keep_it() {
+    let scratch = Scratch::new();
+    for round in 0..10 {
+        let (path, sign) = (scratch.path(&format!("x{round}")), scratch.path(&format!("sign{round}")));
+        let parent = in_child(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _held = lock_creation(&path, &OPTIONS).unwrap();
+                    wait_until("the end", || false);
+                });
+                for _ in 0..10 {
+                    // Left to itself: it ends when its own time is over.
+                    std::mem::forget(in_child(|| {
+                        std::thread::sleep(Duration::from_secs(8));
+                        true
+                    }));
+                }
+                wait_until("the lock", || path.with_extension("lock").exists());
+                fs::write(&sign, b"").unwrap();
+                std::thread::sleep(Duration::from_secs(600));
+                true
+            })
+        });
+        wait_until("the children", || sign.exists());
+        let start = std::time::Instant::now();
+        parent.kill();
+        drop(lock_creation(&path, &OPTIONS).unwrap());
+        assert!(start.elapsed() < Duration::from_secs(4), "it waited for a grandchild");
+    }
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! Descriptors that a child inherits must not keep its dead parent's place taken: whenever it was forked, and by whatever call.
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::board::Board;
+use common::forked::Forked;
+use common::worker::{Args, Worker, serve};
+use common::{Scratch, wait_until};
+use shmemo::Cache;
+
+/// Longer than the test takes, and no longer than it may be left behind.
+const CHILDS_LIFE: Duration = Duration::from_secs(20);
+
+#[test]
+fn worker_entry() {
+    serve(&[("forks while attaching", forks_while_attaching), ("reads in a bare child", reads_in_a_bare_child)]);
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Runs a role, kills it when it says so, and sees that its lines are free although its children live.
+fn run(role: &str) {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    drop(Cache::builder().capacity(2 << 20).create_new(&path).expect("a cache"));
+    let board = Board::create(&board_path);
+    let worker = Worker::spawn(role, &[text(&path), text(&board_path)]);
+    wait_until("the worker", || board.get(0) == 1);
+    worker.kill();
+    // Who attaches gives back what the dead left.
+    let cache = Cache::open(&path).expect("the cache");
+    assert_eq!(cache.stats().processes, 1, "a child keeps a line of its dead parent");
+    for id in 0..5000u32 {
+        cache.set(id.to_le_bytes(), [7; 500]).expect("set");
+    }
+    assert_eq!(cache.stats().segments_held, 0);
+    cache.verify().unwrap_or_else(|corruption| panic!("{corruption}"));
+}
+
+/// Children are forked in every moment of an attach by another thread.
+fn forks_while_attaching(args: &Args) {
+    let board = Board::open(args.text(1).as_ref());
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| (0..40).map(|_| Cache::open(args.text(0)).expect("the cache")).collect::<Vec<_>>());
+        let mut children = 0;
+        while !opener.is_finished() && children < 200 {
+            Forked::spawn(|| std::thread::sleep(CHILDS_LIFE)).forget();
+            children += 1;
+        }
+        let handles = opener.join().expect("the opener");
+        // Else nothing was forked meanwhile.
+        assert!(children > 2, "{children} children");
+        handles.iter().for_each(|cache| cache.set("key", "value").expect("set"));
+        board.set(0, 1);
+        std::thread::sleep(CHILDS_LIFE * 4);
+    });
+}
+
+#[test]
+fn a_child_forked_while_another_thread_attaches() {
+    run("forks while attaching");
+}
+
+/// No handler runs in the child, and it never writes. It finds out by itself what it has of its parent's.
+fn reads_in_a_bare_child(args: &Args) {
+    let cache = Cache::open(args.text(0)).expect("the cache");
+    let board = Board::open(args.text(1).as_ref());
+    cache.set("key", "value").expect("set");
+    let mut buffer = Vec::with_capacity(1 << 10);
+    Forked::bare(|| {
+        (0..100).for_each(|_| assert!(cache.get_into("key", &mut buffer)));
+        board.set(0, 1);
+        std::thread::sleep(CHILDS_LIFE);
+    })
+    .forget();
+    std::thread::sleep(CHILDS_LIFE * 4);
+}
+
+#[test]
+fn a_bare_child_that_only_reads() {
+    run("reads in a bare child");
+}
