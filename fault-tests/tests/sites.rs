@@ -43,7 +43,7 @@ const EXCEPTIONS: [(&str, &str); 11] = [
 ];
 
 /// What is no step, though a line looks like one: words of this process alone, and the bodies of what is noted where it is called.
-const NOT_SHARED: [&str; 15] = [
+const NOT_SHARED: [&str; 18] = [
     "CURRENT.store(",
     "hint.store(",
     "hints.sweeping.store(",
@@ -56,6 +56,9 @@ const NOT_SHARED: [&str; 15] = [
     "self.page.word(page::",
     "line_fd.store(",
     "child_fd.store(",
+    "self.device.store(",
+    "self.inode.store(",
+    "self.descriptor.store(",
     "REGISTRY.compare_exchange(",
     "TOKENS.fetch_add(",
     "self.word.compare_exchange(",
