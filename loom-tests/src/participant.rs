@@ -135,7 +135,7 @@ pub fn check(file: &File) -> Vec<u64> {
     let summary = file.verify(&|_| 5, &mut |finding| panic!("{finding:?}"));
     let mut keys = Vec::new();
     let participant = Participant::new(file, 3);
-    participant.op().visit_bucket(0, |key, _, _| keys.push(u64::from_le_bytes(key.try_into().expect("a torn key"))));
+    participant.op().visit_bucket(0, false, |key, _, _| keys.push(u64::from_le_bytes(key.try_into().expect("a torn key"))));
     assert_eq!(summary.entries, keys.len(), "a live slot whose entry is dead");
     keys
 }

@@ -9,6 +9,7 @@ use super::Cache;
 pub struct Iter {
     cache: Cache,
     bucket: usize,
+    want_values: bool,
     ready: VecDeque<Ready>,
 }
 
@@ -27,12 +28,12 @@ impl Cache {
     /// All entries, as copies. Weakly consistent: an entry that is there throughout is given exactly once, one that
     /// comes, goes or changes meanwhile may or may not be given, and no value is torn. Does not count as a use.
     pub fn iter(&self) -> Iter {
-        Iter { cache: self.clone(), bucket: 0, ready: VecDeque::new() }
+        Iter { cache: self.clone(), bucket: 0, want_values: true, ready: VecDeque::new() }
     }
 
-    /// The keys of all entries, like [`Cache::iter`].
+    /// The keys of all entries, like [`Cache::iter`], without a copy of the values.
     pub fn keys(&self) -> Keys {
-        Keys(self.iter())
+        Keys(Iter { want_values: false, ..self.iter() })
     }
 }
 
@@ -44,7 +45,7 @@ impl Iterator for Iter {
         loop {
             while self.ready.is_empty() && self.bucket < inner.core.layout.buckets {
                 let keep = |key, value, expiry_ms| self.ready.push_back(Ready { pair: (key, value), expiry_ms });
-                inner.here().read().visit_bucket(self.bucket, keep);
+                inner.here().read().visit_bucket(self.bucket, self.want_values, keep);
                 self.bucket += 1;
             }
             let ready = self.ready.pop_front()?;

@@ -43,7 +43,8 @@ impl fmt::Display for Problem {
                 write!(f, "bucket {bucket}, slot {slot}: its entry's hash is not that of its key")
             }
             Finding::Duplicate { bucket, slot } => write!(f, "bucket {bucket}, slot {slot}: its key is live in another slot too"),
-            Finding::Registry => write!(f, "the registry claims more lines in use than it has"),
+            Finding::Registry => write!(f, "the registry claims more lines in use than it has, or fewer than are taken"),
+            Finding::Incarnation { line } => write!(f, "registry line {line}: another line has the same incarnation"),
         }
     }
 }

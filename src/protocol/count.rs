@@ -19,6 +19,7 @@ use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word};
 use crate::layout::{SLOTS, header, line};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 struct CountWord(u64);
 
 impl CountWord {

@@ -381,13 +381,16 @@ impl<M: Memory> Core<M> {
         self.memory.read_payload(header.value_at(), header.value_len, out);
     }
 
-    /// Looks at one slot whoever's key it holds, with a copy of key and value, without counting a use.
-    pub(super) fn examine_any(&self, slot_at: usize, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Found {
+    /// Looks at one slot whoever's key it holds, with a copy of the key and, if it is wanted, of the value, without counting
+    /// a use.
+    pub(super) fn examine_any(&self, slot_at: usize, key: &mut Vec<u8>, mut value: Option<&mut Vec<u8>>) -> Found {
         self.examine(slot_at, None, GET_ATTEMPTS, |probe| {
             key.clear();
-            value.clear();
             self.memory.read_payload(probe.header.key_at(), probe.header.key_len, key);
-            self.read_value(&probe.header, value);
+            if let Some(value) = value.as_deref_mut() {
+                value.clear();
+                self.read_value(&probe.header, value);
+            }
         })
     }
 }

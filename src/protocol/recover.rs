@@ -116,8 +116,8 @@ impl<M: Memory> Core<M> {
         }
         for segment in 0..self.layout.segments {
             store(self.layout.generation_at(segment), self.generation(segment).wrapping_add(1));
-            use segment::{ADDED, ADDED_UNITS, BIRTH, GONE, GONE_UNITS, HAND, STATE, TAIL};
-            for field in [TAIL, HAND, BIRTH, ADDED, ADDED_UNITS, GONE, GONE_UNITS, STATE] {
+            use segment::{ADDED, ADDED_UNITS, BIRTH, GONE, GONE_UNITS, HAND, OPENED, STATE, TAIL};
+            for field in [TAIL, HAND, BIRTH, OPENED, ADDED, ADDED_UNITS, GONE, GONE_UNITS, STATE] {
                 store(self.layout.segment_at(segment, field), 0);
             }
         }
@@ -131,7 +131,9 @@ impl<M: Memory> Core<M> {
                 store(self.layout.line_at(line, word * 8), 0);
             }
         }
-        for at in [header::COUNT, header::COUNT_MAIN, header::RECOUNT, header::PRESSURE, header::LINES_USED] {
+        use header::{COUNT, COUNT_MAIN, EVICTED_AGE, LINES_USED, POLICY_EVICTED, PRESSURE, RECOUNT, SPENT_ON_MOVES};
+        let evicted = [POLICY_EVICTED, POLICY_EVICTED + 8];
+        for at in [COUNT, COUNT_MAIN, RECOUNT, PRESSURE, SPENT_ON_MOVES, EVICTED_AGE, LINES_USED].into_iter().chain(evicted) {
             store(at, 0);
         }
         store(header::POLICY_SHARE, self.layout.first_share());

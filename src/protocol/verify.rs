@@ -50,8 +50,13 @@ pub enum Finding {
         /// The second of the two slots.
         slot: usize,
     },
-    /// The number of registry lines in use is larger than their number.
+    /// The number of registry lines in use is larger than their number, or a line beyond it is taken.
     Registry,
+    /// Two lines of the registry have the same incarnation.
+    Incarnation {
+        /// The second of the two lines.
+        line: usize,
+    },
 }
 
 /// What there is.
@@ -69,12 +74,33 @@ pub struct Summary {
     pub count_drift: usize,
 }
 
+/// One bit for each unit of a segment, as it was at one moment.
+struct StartMap {
+    state: StateWord,
+    birth: u64,
+    generation: u64,
+    tail: usize,
+    bits: Vec<u64>,
+}
+
+impl StartMap {
+    fn is_start(&self, unit: usize) -> bool {
+        self.bits.get(unit / 64).is_some_and(|bits| bits >> (unit % 64) & 1 == 1)
+    }
+
+    fn is_of<M: Memory>(&self, core: &Core<M>, segment: usize) -> bool {
+        let birth = core.load(core.layout.segment_at(segment, segment::BIRTH), Ordering::Acquire);
+        core.state(segment) == self.state
+            && (birth, core.generation(segment), core.tail(segment)) == (self.birth, self.generation, self.tail)
+    }
+}
+
 impl<M: Memory> Core<M> {
     /// Looks at everything. `hash` is the hash of the file's keys. `report` gets what is wrong, and says whether to go
     /// on.
     pub fn verify(&self, hash: &dyn Fn(&[u8]) -> u64, report: &mut dyn FnMut(Finding) -> bool) -> Summary {
         let mut summary = Summary::default();
-        if self.load(header::LINES_USED, Ordering::Acquire) > self.layout.lines as u64 && !report(Finding::Registry) {
+        if !self.verify_registry(report) {
             return summary;
         }
         for segment in 0..self.layout.segments {
@@ -89,8 +115,76 @@ impl<M: Memory> Core<M> {
                 return summary;
             }
         }
+        if !self.verify_starts(report) {
+            return summary;
+        }
         summary.count_drift = self.count_entries().abs_diff(summary.entries);
         summary
+    }
+
+    fn verify_registry(&self, report: &mut dyn FnMut(Finding) -> bool) -> bool {
+        let mut taken: Vec<(u64, usize)> = (0..self.layout.lines).map(|line| (self.incarnation(line), line)).collect();
+        taken.retain(|&(incarnation, _)| incarnation != 0);
+        // After the lines: whoever takes one raises the number first.
+        let used = self.load(header::LINES_USED, Ordering::Acquire);
+        let is_beyond = |&(incarnation, line): &(u64, usize)| line as u64 >= used && self.incarnation(line) == incarnation;
+        if (used > self.layout.lines as u64 || taken.iter().any(is_beyond)) && !report(Finding::Registry) {
+            return false;
+        }
+        taken.sort_unstable();
+        taken.windows(2).all(|pair| {
+            let is_still = |(incarnation, line): (u64, usize)| self.incarnation(line) == incarnation;
+            let is_twin = pair[0].0 == pair[1].0 && is_still(pair[0]) && is_still(pair[1]);
+            !is_twin || report(Finding::Incarnation { line: pair[1].1 })
+        })
+    }
+
+    /// Whether every live word that points into a full segment points at the beginning of an entry. So many segments at a
+    /// time as a map of 64 MiB tells of, one bit for each unit.
+    fn verify_starts(&self, report: &mut dyn FnMut(Finding) -> bool) -> bool {
+        const MAP_BITS: usize = 64 << 23;
+        let at_once = (MAP_BITS / self.layout.segment_units).clamp(1, self.layout.segments.max(1));
+        let mut first = 0;
+        while first < self.layout.segments {
+            let end = (first + at_once).min(self.layout.segments);
+            let maps: Vec<Option<StartMap>> = (first..end).map(|segment| self.starts(segment)).collect();
+            for bucket in 0..self.layout.buckets {
+                for slot in 0..SLOTS {
+                    let at = self.layout.slot_at(bucket, slot);
+                    let word = self.slot(at);
+                    let place = word.place();
+                    let map = place.segment.checked_sub(first).and_then(|i| maps.get(i)?.as_ref());
+                    let is_suspect = word.kind() == Kind::Live && map.is_some_and(|map| !map.is_start(place.unit));
+                    // In this order: a segment that has not changed by now was the same when the word was read.
+                    if is_suspect
+                        && self.slot(at).same_entry(word)
+                        && map.is_some_and(|map| map.is_of(self, place.segment))
+                        && !report(Finding::Dangling { bucket, slot })
+                    {
+                        return false;
+                    }
+                }
+            }
+            first = end;
+        }
+        true
+    }
+
+    /// Where entries begin in a segment that is full and that nobody holds.
+    fn starts(&self, segment: usize) -> Option<StartMap> {
+        let state = self.state(segment);
+        let birth = self.load(self.layout.segment_at(segment, segment::BIRTH), Ordering::Acquire);
+        let mut map = StartMap { state, birth, generation: self.generation(segment), tail: self.tail(segment), bits: Vec::new() };
+        if state.phase() != Phase::Sealed {
+            return None;
+        }
+        map.bits.resize(map.tail.div_ceil(64), 0);
+        let mut unit = 0;
+        while unit < map.tail {
+            map.bits[unit / 64] |= 1 << (unit % 64);
+            unit += Header::read(self, super::Place { segment, unit })?.units();
+        }
+        Some(map)
     }
 
     fn verify_segment(&self, segment: usize, summary: &mut Summary) -> Option<Finding> {
@@ -154,7 +248,7 @@ impl<M: Memory> Core<M> {
                 continue;
             }
             let (mut key, mut value) = (Vec::new(), Vec::new());
-            let Found::Yes(probe) = self.examine_any(at, &mut key, &mut value) else {
+            let Found::Yes(probe) = self.examine_any(at, &mut key, Some(&mut value)) else {
                 if self.slot(at).same_entry(word) && !report(Finding::Dangling { bucket, slot }) {
                     return false;
                 }

@@ -78,13 +78,14 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// Gives every entry of one bucket that counts, each key once: key, value, and when it expires. An entry that is there
-    /// throughout is given.
-    pub fn visit_bucket(&self, bucket: usize, mut visit: impl FnMut(Vec<u8>, Vec<u8>, Option<u64>)) {
+    /// Gives every entry of one bucket that counts, each key once: key, value (empty if it is not wanted), and when it
+    /// expires. An entry that is there throughout is given.
+    pub fn visit_bucket(&self, bucket: usize, want_values: bool, mut visit: impl FnMut(Vec<u8>, Vec<u8>, Option<u64>)) {
         let mut seen: Vec<Vec<u8>> = Vec::new();
         for slot in 0..SLOTS {
             let (mut key, mut value) = (Vec::new(), Vec::new());
-            let found = self.core.examine_any(self.core.layout.slot_at(bucket, slot), &mut key, &mut value);
+            let found =
+                self.core.examine_any(self.core.layout.slot_at(bucket, slot), &mut key, want_values.then_some(&mut value));
             if let Found::Yes(probe) = found
                 && !self.is_dead(&probe)
                 && !seen.contains(&key)

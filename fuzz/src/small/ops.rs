@@ -217,7 +217,7 @@ impl Small {
         let most = (self.core.layout.max_key_len, self.core.layout.max_value_len);
         let op = self.op(hand);
         for bucket in 0..self.core.layout.buckets {
-            op.visit_bucket(bucket, |key, value, _| {
+            op.visit_bucket(bucket, true, |key, value, _| {
                 assert!(key.len() <= most.0 && value.len() <= most.1);
                 let number = key.first().copied().unwrap_or(0);
                 if self.key(number) == key {

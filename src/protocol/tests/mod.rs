@@ -3,6 +3,7 @@
 
 mod alone;
 mod deaths;
+mod findings;
 mod rotten;
 mod together;
 

@@ -51,7 +51,7 @@ fn run(max_entries: u64) {
             scribble(&core, &mut dice, words);
             traffic(&hand, &mut dice, 30);
             let op = hand.op();
-            (0..core.layout.buckets).for_each(|bucket| op.visit_bucket(bucket, |_, _, _| ()));
+            (0..core.layout.buckets).for_each(|bucket| op.visit_bucket(bucket, true, |_, _, _| ()));
             let _ = (core.verify(&hash, &mut |_| true), core.census(), core.counters());
             core.recover_line(1);
             core.recount(None);
