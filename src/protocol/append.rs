@@ -62,7 +62,8 @@ impl<M: Memory> Core<M> {
 
     /// Units filled. A tail beyond the end is rotten; the segment counts as full.
     pub(super) fn tail(&self, segment: usize) -> usize {
-        let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Relaxed);
+        // Acquire: pairs with the release in `store_tail`; the entries below it are there, be their writer dead.
+        let tail = self.load(self.layout.segment_at(segment, segment::TAIL), Ordering::Acquire);
         tail.min(self.layout.segment_units as u64) as usize
     }
 
@@ -130,8 +131,8 @@ impl<M: Memory> Core<M> {
         Appended { word, units }
     }
 
-    /// Release: pairs with the acquire of the sweeper's (or a recoverer's) look at the state; the bytes below the tail
-    /// are there.
+    /// Release: pairs with the acquire in `tail`, so that whoever sweeps finds whole entries below it, also those of a writer
+    /// that died before it could give the segment back.
     #[inline]
     pub(super) fn store_tail(&self, claim: &Claim) {
         self.memory.word(self.layout.segment_at(claim.segment, segment::TAIL)).store(claim.tail as u64, Ordering::Release);
