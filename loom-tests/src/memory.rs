@@ -137,6 +137,7 @@ fn offsets(layout: &Layout) -> Vec<usize> {
         header::ERA,
         header::COUNT,
         header::COUNT_MAIN,
+        header::RECOUNT,
         header::USE_CLOCK,
         header::INCARNATIONS,
         header::LINES_USED,

@@ -1,10 +1,13 @@
 //! Participants: a line in the registry and the operations in short, over one tiny file.
 
+use std::sync::atomic::Ordering;
+
 use loom::sync::Arc;
 use loom::thread::{JoinHandle, spawn};
-use shmemo::layout::Geometry;
+use shmemo::layout::{Geometry, header, line};
 use shmemo::protocol::{
-    Change, Content, Core, Decision, Event, Hints, Key, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step, Tenant, World,
+    Change, Content, Core, Decision, Event, Hints, Key, Memory, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step, Tenant,
+    Word, World,
 };
 
 use crate::memory::{ModelMemory, Stopped, be, stop_after};
@@ -30,7 +33,8 @@ impl World for Still {
     fn count(&self, _: Event, _: u64) {}
 }
 
-/// An empty file of so many segments, each with room for so many entries, and lines for four participants who have them already.
+/// An empty file of so many segments, each with room for so many entries, and lines for three participants who have them
+/// already.
 pub fn file(segments: u64, entries: u64, max_entries: u64) -> File {
     let geometry = Geometry {
         capacity: 1 << 16,
@@ -105,6 +109,16 @@ impl Participant {
     pub fn sweep(&self, segment: usize) -> Step {
         self.op().sweep_segment(segment)
     }
+
+    /// Does something while a pin of another stands on a segment, as that of one who has stopped in a replace.
+    pub fn while_pinned(&self, segment: usize, act: impl FnOnce()) {
+        let layout = &self.file.layout;
+        let pin = self.file.memory.word(layout.line_at(2, line::PINS));
+        let generation = self.file.memory.word(layout.generation_at(segment)).load(Ordering::Acquire);
+        pin.store(generation << 20 | (segment as u64 + 1), Ordering::Release);
+        act();
+        pin.store(0, Ordering::Release);
+    }
 }
 
 /// Lets a participant do something beside the others.
@@ -116,7 +130,8 @@ pub fn beside<T: 'static>(file: &File, line: u16, act: impl FnOnce(&Participant)
     })
 }
 
-/// Lets a participant do something and stop for ever before its next change of shared memory but `steps`. Tells whether it came to the end.
+/// Lets a participant do something and stop for ever before its next change of shared memory but `steps`. Tells whether
+/// it came to the end.
 pub fn stopping(file: &File, line: u16, steps: u32, act: impl FnOnce(&Participant) + 'static) -> JoinHandle<bool> {
     let participant = Participant::new(file, line);
     spawn(move || {
@@ -144,7 +159,16 @@ pub fn check(file: &File) -> Vec<u64> {
 pub fn check_counts(file: &File) -> Vec<u64> {
     let keys = check(file);
     assert_eq!(file.count_entries(), keys.len(), "the counts have drifted");
+    check_bound(file, keys.len());
     keys
+}
+
+/// The number of entries, where one is kept, is this.
+pub fn check_bound(file: &File, entries: usize) {
+    if file.layout.geometry.max_entries > 0 {
+        let counted = file.memory.word(header::COUNT).load(Ordering::Acquire) as u32;
+        assert_eq!(counted as usize, entries, "the number that the bound is for");
+    }
 }
 
 /// After deaths: recovers the lines of the dead, then sweeps every segment until all are free: nothing is lost for ever.

@@ -1,74 +1,51 @@
-//! A model that cannot fail shows nothing: each deliberate fault, and the model that must catch it.
+//! A model that cannot fail shows nothing: each deliberate fault, and the models that must catch it.
 #![cfg(shmemo_model)]
 
+use std::any::Any;
 use std::panic::catch_unwind;
+use std::sync::atomic::Ordering;
 
-use loom_tests::models;
+use loom_tests::explore::{PATIENCE, SECONDS};
+use loom_tests::models::MODELS;
 use shmemo::protocol::{Mutant, choose};
 
-type Model = fn();
+#[test]
+fn each_model_has_a_fault_and_each_fault_a_model() {
+    let idle: Vec<_> = MODELS.iter().filter(|model| model.catches.is_empty()).map(|model| model.name).collect();
+    assert!(idle.is_empty(), "models that nobody has seen fail: {idle:?}");
+    let is_caught = |mutant: &Mutant| MODELS.iter().any(|model| model.catches.contains(mutant));
+    let missed: Vec<_> = Mutant::ALL.iter().filter(|mutant| !is_caught(mutant)).collect();
+    assert!(missed.is_empty(), "faults that no model is there for: {missed:?}");
+}
 
-/// The model that catches a fault.
-fn catcher(mutant: Mutant) -> Model {
-    match mutant {
-        Mutant::None => unreachable!("no fault"),
-        Mutant::NoSecondScan | Mutant::NoKick => models::two_inserts,
-        Mutant::NoInsertFence => models::inserts_beside_a_remove,
-        Mutant::NoGenerationAfterCopy | Mutant::NoReaderFence | Mutant::NoClaimFence => models::get_beside_recycling,
-        Mutant::RelaxedPublish => models::remove_beside_move,
-        Mutant::RelaxedSlotLoad => models::get_beside_replace,
-        Mutant::TailAfterPublish => models::death_in_insert,
-        Mutant::ReleaseBeforePublish => models::write_beside_sweep,
-        Mutant::SweepSkipsTentative => models::death_in_insert,
-        Mutant::SweepSkipsDead => models::sweep_after_clear,
-        Mutant::SweepNoRetry => models::sweep_beside_get,
-        Mutant::SweepIgnoresPins | Mutant::NoPinFence | Mutant::NoLookAfterPin => models::increment_beside_recycling,
-        Mutant::FreeBeforeGeneration => models::claim_beside_free,
-        Mutant::MoveStampsEra => models::clear_beside_move,
-        Mutant::GenerationMeansAbsent => models::remove_beside_moves,
-        Mutant::RemoveNoRetry => models::remove_beside_get,
-        Mutant::RelaxedClaim => models::two_writers_of_a_segment,
-        Mutant::CountNotLowered => models::remove_beside_get,
-    }
+/// What loom says of an execution that is too long for it: that shows nothing.
+const ENDLESS: &str = "exceeded maximum number of branches";
+
+fn text_of(thrown: &(dyn Any + Send)) -> &str {
+    let literal = thrown.downcast_ref::<&str>().copied();
+    literal.or_else(|| thrown.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
 }
 
 /// One test, since the fault is chosen for the whole process.
 #[test]
 fn each_fault_is_caught() {
     std::panic::set_hook(Box::new(|_| {})); // what is thrown here is wanted
-    models::PATIENCE.store(models::SECONDS * 8, std::sync::atomic::Ordering::Relaxed);
+    PATIENCE.store(SECONDS * 8, Ordering::Relaxed);
     let mut missed = Vec::new();
-    for &mutant in Mutant::ALL {
-        let began = std::time::Instant::now();
-        choose(mutant);
-        let is_caught = catch_unwind(catcher(mutant)).is_err();
-        println!("{mutant:?}: {} in {:.1?}", if is_caught { "caught" } else { "MISSED" }, began.elapsed());
-        if !is_caught {
-            missed.push(mutant);
+    for model in MODELS {
+        for &mutant in model.catches {
+            let began = std::time::Instant::now();
+            choose(mutant);
+            let what = catch_unwind(model.explore).err().map(|thrown| text_of(&*thrown).replace('\n', " "));
+            let is_caught = what.as_ref().is_some_and(|what| !what.contains(ENDLESS));
+            let result = if is_caught { "caught" } else { "MISSED" };
+            println!("{mutant:?} {result} by {} in {:.2?}: {}", model.name, began.elapsed(), what.as_deref().unwrap_or("-"));
+            if !is_caught {
+                missed.push((mutant, model.name));
+            }
         }
     }
     choose(Mutant::None);
     let _ = std::panic::take_hook();
     assert!(missed.is_empty(), "not caught: {missed:?}");
-}
-
-/// The atomics here are loom's: message passing without an order must be caught.
-#[test]
-fn the_model_checker_is_at_work() {
-    let is_caught = catch_unwind(|| {
-        loom::model(|| {
-            use loom::sync::atomic::{AtomicU64, Ordering};
-            let pair = loom::sync::Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
-            let other = pair.clone();
-            let sender = loom::thread::spawn(move || {
-                other.0.store(1, Ordering::Relaxed);
-                other.1.store(1, Ordering::Relaxed);
-            });
-            if pair.1.load(Ordering::Relaxed) == 1 {
-                assert_eq!(pair.0.load(Ordering::Relaxed), 1);
-            }
-            sender.join().expect("the sender");
-        });
-    });
-    assert!(is_caught.is_err());
 }

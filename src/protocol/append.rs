@@ -97,7 +97,7 @@ impl<M: Memory> Core<M> {
     pub(super) fn append(&self, claim: &mut Claim, key: &Key<'_>, content: &Content<'_>, era: u32, freq: u8) -> Appended {
         let units = content.units(key.bytes.len());
         let place = Place { segment: claim.segment, unit: claim.tail };
-        entry::write(self, place, key, content, era);
+        entry::write(self, place, key, content, if wanted(Mutant::StoreStampsEra) { self.era() } else { era });
         self.advance(claim, units, era, SlotWord::live(place, claim.generation, key.tag, freq))
     }
 

@@ -15,7 +15,7 @@
 use core::sync::atomic::Ordering;
 
 use super::tally::Tally;
-use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word};
+use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word, wanted};
 use crate::layout::{SLOTS, header, line};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,7 @@ impl<M: Memory> Op<'_, M> {
             // Acquire and release: a recount must see the slots as they were before the change that it reads.
             match word.compare_exchange(seen.0, seen.changed_to(era, count).0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
+                Err(_) if wanted(Mutant::CountNoRetry) => return true,
                 Err(now) => seen = CountWord(now), // somebody else made a change: no loop without progress
             }
         }
@@ -117,7 +118,7 @@ impl<M: Memory> Op<'_, M> {
             // the number would be too low.
             return self.core.want_recount();
         }
-        if self.is_counted() && !super::wanted(Mutant::CountNotLowered) {
+        if self.is_counted() && !wanted(Mutant::CountNotLowered) {
             self.change_count_of(probe.header.era, |count| Some(count.saturating_sub(1)));
         }
     }

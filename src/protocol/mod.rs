@@ -185,7 +185,7 @@ impl<M: Memory> Core<M> {
     #[inline]
     #[cfg_attr(shmemo_fault, track_caller)]
     pub(crate) fn swap_slot(&self, at: usize, from: SlotWord, to: SlotWord) -> bool {
-        let order = weaken(Mutant::RelaxedPublish, Ordering::AcqRel);
+        let order = weaken(Mutant::RelaxedPublish, weaken(Mutant::UnreleasedPublish, Ordering::AcqRel));
         self.memory.word(at).compare_exchange(from.bits(), to.bits(), order, Ordering::Relaxed).is_ok()
     }
 

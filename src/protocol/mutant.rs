@@ -6,13 +6,28 @@
 
 use core::sync::atomic::Ordering;
 
-/// One deliberate fault. The name says what is left out; the place that asks says why it is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-#[cfg_attr(not(shmemo_model), allow(dead_code, reason = "chosen by models only"))]
-pub enum Mutant {
-    /// No mutant: the protocol as it is.
-    None = 0,
+/// The faults, each with what it leaves out, and the list of them all.
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One deliberate fault. The name says what is left out; the place that asks says why it is needed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        #[cfg_attr(not(shmemo_model), allow(dead_code, reason = "chosen by models only"))]
+        pub enum Mutant {
+            /// No mutant: the protocol as it is.
+            None = 0,
+            $($(#[$doc])* $name,)*
+        }
+
+        #[cfg(shmemo_model)]
+        impl Mutant {
+            /// Every fault.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name),*];
+        }
+    };
+}
+
+mutants! {
     /// An insert does not scan the other slots again after its tentative word stands.
     NoSecondScan,
     /// No full fence between the tentative word and the second scan.
@@ -57,35 +72,22 @@ pub enum Mutant {
     RelaxedClaim,
     /// The count of entries is not given back by a remove.
     CountNotLowered,
-}
-
-#[cfg(shmemo_model)]
-impl Mutant {
-    /// Every fault.
-    pub const ALL: &[Mutant] = &[
-        Mutant::NoSecondScan,
-        Mutant::NoInsertFence,
-        Mutant::NoKick,
-        Mutant::NoGenerationAfterCopy,
-        Mutant::NoReaderFence,
-        Mutant::NoClaimFence,
-        Mutant::RelaxedPublish,
-        Mutant::RelaxedSlotLoad,
-        Mutant::TailAfterPublish,
-        Mutant::ReleaseBeforePublish,
-        Mutant::SweepSkipsTentative,
-        Mutant::SweepSkipsDead,
-        Mutant::SweepNoRetry,
-        Mutant::SweepIgnoresPins,
-        Mutant::NoPinFence,
-        Mutant::NoLookAfterPin,
-        Mutant::FreeBeforeGeneration,
-        Mutant::MoveStampsEra,
-        Mutant::GenerationMeansAbsent,
-        Mutant::RemoveNoRetry,
-        Mutant::RelaxedClaim,
-        Mutant::CountNotLowered,
-    ];
+    /// As `RelaxedPublish`, and no full fence before it stands in for the release: an insert and a replace have one.
+    UnreleasedPublish,
+    /// A replace whose exchange failed believes that it was made.
+    ReplaceNoRetry,
+    /// An entry is stamped with the era of the moment in which it is written.
+    StoreStampsEra,
+    /// A change of the count whose exchange failed is believed to be made.
+    CountNoRetry,
+    /// The tail becomes zero before the hand.
+    TailBeforeHand,
+    /// A recovery leaves what the dead were sweeping alone.
+    RecoveryKeepsSwept,
+    /// A recovery leaves the pins of the dead alone.
+    RecoveryKeepsPins,
+    /// A recovery leaves it standing that the dead one is counting.
+    RecoveryKeepsMarks,
 }
 
 #[cfg(shmemo_model)]

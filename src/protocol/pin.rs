@@ -47,7 +47,7 @@ impl<'a, M: Memory> Op<'a, M> {
     pub(super) fn pin(&self, probe: &Probe) -> Option<(Pin<'a, M>, SlotWord)> {
         let word = encode(probe.place().segment, probe.generation);
         let pin = Pin { core: self.core, at: self.take_pin(word)?, word };
-        if !wanted(Mutant::NoPinFence) {
+        if !wanted(Mutant::NoPinFence) && !wanted(Mutant::UnreleasedPublish) {
             self.core.memory.fence_after_exchange(); // pairs with the fence in `is_pinned`
         }
         let now = self.core.slot(probe.slot_at);

@@ -197,7 +197,7 @@ impl<M: Memory> Op<'_, M> {
     pub(super) fn replace(&self, probe: &Probe, word: SlotWord, counted: bool) -> bool {
         let Some((pin, now)) = self.pin(probe) else { return false };
         if !self.core.swap_slot(probe.slot_at, now, word) {
-            return false;
+            return wanted(Mutant::ReplaceNoRetry);
         }
         drop(pin);
         let one = Tally { count: 1, units: probe.header.units() };
@@ -222,7 +222,7 @@ impl<M: Memory> Op<'_, M> {
         let core = self.core;
         let tentative = live.to_tentative();
         let Some(mine) = self.take_slot(key, tentative) else { return Insert::Kicked };
-        if !wanted(Mutant::NoInsertFence) {
+        if !wanted(Mutant::NoInsertFence) && !wanted(Mutant::UnreleasedPublish) {
             // Pairs with the same fence of another insert of this key: of two tentative words at least one is seen by
             // the other's scan.
             core.memory.fence_after_exchange();

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Core, Half, INCARNATION_BITS, Memory, Owner, StateWord, Word};
+use super::{Core, Half, INCARNATION_BITS, Memory, Mutant, Owner, Phase, StateWord, Word, wanted};
 use crate::layout::{GHOSTS, LINE_BYTES, PINS, SLOTS, header, line, segment};
 
 /// Who the process behind a line says it is.
@@ -75,10 +75,12 @@ impl<M: Memory> Core<M> {
             return false;
         }
         self.seal_segments_of(|owner| usize::from(owner.line) == line);
-        for pin in 0..PINS {
+        for pin in (0..PINS).filter(|_| !wanted(Mutant::RecoveryKeepsPins)) {
             self.line_word(line, line::PINS + pin * 8).store(0, Ordering::Release);
         }
-        self.line_word(line, line::COUNTING).store(0, Ordering::Release);
+        if !wanted(Mutant::RecoveryKeepsMarks) {
+            self.line_word(line, line::COUNTING).store(0, Ordering::Release);
+        }
         self.want_recount();
         // Last of what must be done: a recovery that dies before this is repeated.
         self.line_word(line, line::INCARNATION).store(0, Ordering::Release);
@@ -99,7 +101,8 @@ impl<M: Memory> Core<M> {
         let mut any = false;
         for segment in 0..self.layout.segments {
             let state = self.state(segment);
-            if state.owner().is_some_and(&is_dead) {
+            let is_left = wanted(Mutant::RecoveryKeepsSwept) && state.phase() == Phase::Sweeping;
+            if state.owner().is_some_and(&is_dead) && !is_left {
                 any |= self.swap_state(segment, state, StateWord::sealed(state.log()));
             }
         }

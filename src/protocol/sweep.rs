@@ -317,7 +317,11 @@ impl<M: Memory> Op<'_, M> {
         let order = weaken(Mutant::RelaxedClaim, Ordering::Release);
         core.memory.word(core.layout.generation_at(walk.segment)).store(walk.generation.wrapping_add(1), order);
         // The hand first, and released, so that after a death in between it is not past the tail.
-        for field in [segment::HAND, segment::TAIL] {
+        let mut fields = [segment::HAND, segment::TAIL];
+        if wanted(Mutant::TailBeforeHand) {
+            fields.reverse();
+        }
+        for field in fields {
             core.memory.word(core.layout.segment_at(walk.segment, field)).store(0, Ordering::Release);
         }
         if core.swap_state(walk.segment, held, StateWord::FREE) {
