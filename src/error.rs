@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Stands for the path of a cache that has none.
 pub(crate) const ANONYMOUS: &str = "(anonymous)";
 
+/// What else can be done about another geometry.
+const BY_ON_MISMATCH: &str = "or choose on_mismatch(UseExisting) for what is there or on_mismatch(Recreate) for a new file";
+
 /// Why a cache could not be opened, created or attached to.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -82,7 +85,7 @@ impl fmt::Display for OpenError {
                 write!(f, "a capacity of {given} bytes is too small: with these options it must be at least {min}")
             }
             Self::CapacityTooLarge { given, max } => {
-                write!(f, "a capacity of {given} bytes is too large: the greatest is {max}")
+                write!(f, "a capacity of {given} bytes is too large: ask for at most {max}")
             }
             Self::NotFound { path } => {
                 write!(f, "{} does not exist: create the cache first, by open or create_new", path.display())
@@ -101,8 +104,10 @@ impl fmt::Display for OpenError {
                 "the descriptor does not belong to a sealed memory file (missing: {missing}): \
                  hand over one that an anonymous cache gave out"
             ),
-            Self::Io { what, path: Some(path), source } => write!(f, "cannot {what} ({}): {source}", path.display()),
-            Self::Io { what, path: None, source } => write!(f, "cannot {what}: {source}"),
+            Self::Io { what, path: Some(path), source } => {
+                write!(f, "cannot {what} ({}): {source}: {}", path.display(), advice(source))
+            }
+            Self::Io { what, path: None, source } => write!(f, "cannot {what}: {source}: {}", advice(source)),
             Self::NotAShmemoFile { .. }
             | Self::VersionMismatch { .. }
             | Self::LayoutMismatch { .. }
@@ -112,6 +117,19 @@ impl fmt::Display for OpenError {
             | Self::GeometryMismatch { .. } => self.fmt_contents(f),
             _ => self.fmt_access(f),
         }
+    }
+}
+
+/// What to do about a failure of the system.
+fn advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EROFS) => {
+            "the file system is read-only, and a cache is written to even by its readers: give a path on one that can be written"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (ulimit -n), or close some",
+        Some(libc::ENOMEM) => "ask for a smaller capacity, or raise the limit of memory or addresses (ulimit -v)",
+        Some(libc::ENOENT | libc::ENOTDIR) => "make the directory first, or give another path",
+        _ => "mend what the system says, or give another path",
     }
 }
 
@@ -128,33 +146,45 @@ impl OpenError {
             Self::VersionMismatch { path, found, expected } => write!(
                 f,
                 "{} has format version {found}, and this build reads version {expected}: \
-                 remove the file, or let on_mismatch recreate it",
+                 remove the file, or let on_mismatch(Recreate) replace it",
                 path.display()
             ),
             Self::LayoutMismatch { path, found, expected } => write!(
                 f,
                 "{} has layout {found:016x}, and this build expects {expected:016x}: \
-                 remove the file, or let on_mismatch recreate it",
+                 remove the file, or let on_mismatch(Recreate) replace it",
                 path.display()
             ),
             Self::HashMismatch { path, found, expected } => write!(
                 f,
                 "{} places keys by hash {found:016x}, and this build by {expected:016x}: \
-                 remove the file, or let on_mismatch recreate it",
+                 remove the file, or let on_mismatch(Recreate) replace it",
                 path.display()
             ),
             Self::CorruptHeader { path, what } => {
-                write!(f, "the header of {} is damaged ({what}): remove the file", path.display())
+                write!(
+                    f,
+                    "the header of {} is damaged ({what}), and must be as it was written: \
+                     remove the file, or let on_mismatch(Recreate) replace it",
+                    path.display()
+                )
             }
             Self::Truncated { path, found, expected } => write!(
                 f,
-                "{} has {found} bytes, and its header says {expected}: it was cut short or written over; remove the file",
+                "{} has {found} bytes, and its header says {expected}, so it was cut short or written over: \
+                 remove the file, or let on_mismatch(Recreate) replace it",
+                path.display()
+            ),
+            // Nobody can ask for no bound by a number.
+            Self::GeometryMismatch { path, option: option @ "max_entries", found: 0, asked } => write!(
+                f,
+                "{} was created without {option}, and {asked} is asked for: leave {option} out, {BY_ON_MISMATCH}",
                 path.display()
             ),
             Self::GeometryMismatch { path, option, found, asked } => write!(
                 f,
-                "{} was created with {option} = {found}, and {asked} is asked for: ask for {found}, \
-                 or choose by on_mismatch to use what is there or to create it anew",
+                "{} was created with {option} = {found}, and {asked} is asked for: leave {option} out \
+                 or ask for {found}, {BY_ON_MISMATCH}",
                 path.display()
             ),
             _ => f.write_str("cannot open the cache"),
@@ -187,12 +217,14 @@ impl OpenError {
             Self::UnsupportedFilesystem { path, magic, name } => write!(
                 f,
                 "{} is on a file system ({name}, {magic:#x}) that is not known to work: \
-                 use /dev/shm, another tmpfs, ext4, xfs, btrfs or f2fs",
+                 use /dev/shm, another tmpfs, ext4, xfs, btrfs or f2fs, or try it at your own risk by \
+                 allow_unknown_filesystem(true) if it can allocate space for files",
                 path.display()
             ),
             Self::NoFileLocks { path, source } => write!(
                 f,
-                "{} cannot have open-file-description locks ({source}): use a kernel from 3.15 on and a local file system",
+                "{} cannot have open-file-description locks ({source}): use Linux 3.15 or later and a local file system, \
+                 and let a sandbox (seccomp) allow F_OFD_SETLK and F_OFD_GETLK",
                 path.display()
             ),
             Self::NoSpace { path, needed, available } => write!(
@@ -234,13 +266,22 @@ pub enum SetError {
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KeyTooLarge { len, max } => write!(f, "the key has {len} bytes, and this cache takes keys of up to {max}"),
+            Self::KeyTooLarge { len, max: max @ crate::layout::MAX_KEY_LEN } => {
+                write!(f, "the key has {len} bytes, and any cache takes keys of up to {max}: use a hash of it as the key")
+            }
+            Self::KeyTooLarge { len, max } => write!(
+                f,
+                "the key has {len} bytes, and this cache takes keys of up to {max}: create it with a larger max_value_len, \
+                 or use a hash of it as the key"
+            ),
             Self::ValueTooLarge { len, max } => write!(
                 f,
                 "the value has {len} bytes, and this cache takes values of up to {max}: create it with a larger max_value_len"
             ),
             Self::ZeroTtl => f.write_str("the time to live is zero, and must be at least a millisecond: leave it out for never"),
-            Self::NotAttached(_) => f.write_str("this process is not attached to the cache, and may only read"),
+            Self::NotAttached(source) => {
+                write!(f, "this process is not attached to the cache, and may only read: {source}")
+            }
             Self::Busy => f.write_str("the cache has no room at this moment, and nothing is changed: try again"),
         }
     }
@@ -277,9 +318,14 @@ impl fmt::Display for NotAttached {
         match self {
             Self::RegistryFull { max_processes } => write!(
                 f,
-                "all {max_processes} lines of the registry are taken by living processes: create the cache with more max_processes"
+                "all {max_processes} lines of the registry are taken by living processes: create the cache with more \
+                 max_processes, or end one of them (the next write tries again)"
             ),
-            Self::Io(source) => write!(f, "the descriptor that holds a registry line cannot be opened: {source}"),
+            Self::Io(source) => write!(
+                f,
+                "the descriptor and lock that hold a registry line cannot be had ({source}): raise the limit of open files \
+                 (ulimit -n) if that was reached, or mend what the system says; the next write tries again"
+            ),
         }
     }
 }
@@ -313,9 +359,13 @@ impl fmt::Display for IncrementError {
                 write!(f, "the value has {len} bytes and is no counter: remove it, or count under another key")
             }
             Self::Overflow { current, delta } => {
-                write!(f, "{current} and {delta} add up to more than a counter of 64 bits holds: it is left as it is")
+                write!(
+                    f,
+                    "{current} and {delta} add up to more than a counter of 64 bits holds, and it is left as it is: \
+                     add less, or set it anew"
+                )
             }
-            Self::Set(_) => f.write_str("the counter could not be stored"),
+            Self::Set(source) => write!(f, "the counter could not be stored: {source}"),
         }
     }
 }
@@ -336,33 +386,5 @@ impl From<SetError> for IncrementError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_error_can_cross_threads_and_be_boxed() {
-        fn holds<E: Error + Send + Sync + 'static>() {}
-        holds::<OpenError>();
-        holds::<SetError>();
-        holds::<NotAttached>();
-        holds::<IncrementError>();
-    }
-
-    #[test]
-    fn an_error_says_what_was_found_and_what_to_do() {
-        let error = OpenError::GeometryMismatch { path: "/x".into(), option: "capacity", found: 1, asked: 2 };
-        let text = error.to_string();
-        assert!(text.contains("/x") && text.contains("capacity = 1") && text.contains("on_mismatch"), "{text}");
-        let error = OpenError::NotAShmemoFile { path: "/x".into(), found: *b"SQLite f" };
-        assert!(error.to_string().contains("SQLite f"));
-    }
-
-    #[test]
-    fn sources_are_kept() {
-        let error = OpenError::io("read", Path::new("/x"), io::Error::from_raw_os_error(libc::EACCES));
-        assert!(matches!(error, OpenError::PermissionDenied { .. }) && error.source().is_some());
-        let error = IncrementError::from(SetError::from(NotAttached::RegistryFull { max_processes: 7 }));
-        let inner = error.source().and_then(Error::source).map(ToString::to_string);
-        assert!(inner.is_some_and(|text| text.contains("all 7 lines")));
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -236,7 +236,7 @@ fn plan_value_len(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError>
     match asked {
         None => Ok((capacity / 64).min(DEFAULT_LONGEST_VALUE)),
         Some(len) if len >= 1 && len as u64 <= most => Ok(len as u64),
-        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes at this capacity"))),
+        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes at a capacity of {capacity} bytes"))),
     }
 }
 
@@ -245,7 +245,11 @@ fn plan_entry_size(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError
     match asked {
         None => Ok(DEFAULT_ENTRY_SIZE as u64),
         Some(size) if size >= 32 && size as u64 <= most => Ok(size as u64),
-        Some(size) => Err(invalid("expected_entry_size", size, format!("32 to {most} bytes, header included"))),
+        Some(size) => Err(invalid(
+            "expected_entry_size",
+            size,
+            format!("32 to {most} bytes, header included, at a capacity of {capacity} bytes"),
+        )),
     }
 }
 
@@ -263,7 +267,7 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
     match asked {
         None => Ok((capacity >> 16).clamp(64, 4096).min(most)),
         Some(count) if count >= 1 && u64::from(count) <= most => Ok(u64::from(count)),
-        Some(count) => Err(invalid("max_processes", count, format!("1 to {most} at this capacity"))),
+        Some(count) => Err(invalid("max_processes", count, format!("1 to {most} at a capacity of {capacity} bytes"))),
     }
 }
 

@@ -147,7 +147,8 @@ fn read_only(args: &Args) {
     if mounts::make_read_only(dir) {
         for result in [small().open(&path), small().attach(&path), small().create_new(dir.join("new"))] {
             let error = result.expect_err("nothing can be written");
-            assert!(error.to_string().contains("Read-only file system"), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("Read-only file system") && text.contains("a path on one that can be written"), "{text}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What opening refuses by what is asked for and by what is there, each with its own error; and that it leaves the place
-//! as it found it. Refusals by rights and room are in `access.rs`, those of descriptors in `anonymous.rs`.
-//!
-//! `NoFileLocks` needs a kernel or a file system without open-file-description locks, which no test can make.
+//! as it found it. Refusals by rights and room are in `access.rs`, those of descriptors in `anonymous.rs`,
+//! and that of a system without locks in `locks.rs`.
 
 mod common;
 
@@ -49,6 +48,31 @@ fn impossible_options() {
     let path = made(&scratch);
     assert_error!(refused(&scratch, small().max_entries(0).open(&path)), OpenError::InvalidOption { .. });
     assert_error!(refused(&scratch, new().capacity(5).attach(&path)), OpenError::CapacityTooSmall { .. });
+}
+
+/// Without a capacity only what no capacity makes possible is refused before the file is looked at.
+#[test]
+fn options_are_checked_against_the_capacity_that_counts() {
+    let new = Cache::builder;
+    let scratch = Scratch::new();
+    let path = made(&scratch);
+    // Each is too much for 1 MiB, or for 1 GiB, and not for every file.
+    let (longest, size) = ((1 << 30) + 1, (1 << 30) / 16 + 1);
+    let possible = [new().max_value_len(longest), new().expected_entry_size(size), new().max_processes(u32::from(u16::MAX))];
+    for builder in possible {
+        assert_error!(refused(&scratch, builder.clone().open(&path)), OpenError::GeometryMismatch { .. });
+        let used = builder.clone().on_mismatch(OnMismatch::UseExisting).open(&path).expect("what is there");
+        assert_eq!(used.capacity(), CAPACITY);
+        // For a new file it is the capacity of that one, and the error names it.
+        let error = refused(&scratch, builder.capacity(CAPACITY).open(scratch.path("new")));
+        assert_error!(&error, OpenError::InvalidOption { allowed, .. } if allowed.contains("a capacity of 1048576 bytes"));
+        assert!(error.to_string().contains("a capacity of 1048576 bytes"), "{error}");
+    }
+    let never = [new().max_value_len(1 << 32), new().expected_entry_size((1 << 36) + 1), new().max_processes(1 << 16)];
+    for builder in never {
+        let error = refused(&scratch, builder.on_mismatch(OnMismatch::UseExisting).open(&path));
+        assert_error!(error, OpenError::InvalidOption { allowed, .. } if allowed.contains("a capacity of 1099511627776 bytes"));
+    }
 }
 
 #[test]
@@ -180,6 +204,42 @@ fn another_geometry() {
         let before = ino(&path);
         assert!(!ask(Cache::builder()).on_mismatch(OnMismatch::Recreate).open(&path).expect("it").is_empty());
         assert_eq!((ino(&path), scratch.names()), (before, vec!["cache".to_owned()]));
+    }
+}
+
+/// Asks for what the error says to ask for: a number, or nothing.
+#[test]
+fn the_advice_on_another_geometry_works() {
+    type AskFor = fn(Builder, u64) -> Builder;
+    let options: [(&str, u64, AskFor); 5] = [
+        ("capacity", 2 << 20, |builder, n| builder.capacity(n)),
+        ("max_entries", 10, |builder, n| builder.max_entries(n)),
+        ("max_value_len", 1000, |builder, n| builder.max_value_len(n as usize)),
+        ("expected_entry_size", 100, |builder, n| builder.expected_entry_size(n as usize)),
+        ("max_processes", 3, |builder, n| builder.max_processes(n as u32)),
+    ];
+    for (name, other, ask) in options {
+        for is_made_with_it in [false, true] {
+            let scratch = Scratch::new();
+            let path = scratch.path("cache");
+            drop(if is_made_with_it { ask(small(), other) } else { small() }.create_new(&path).expect("a cache"));
+            let wrong = if is_made_with_it { other + 4096 } else { other };
+            let error = refused(&scratch, ask(Cache::builder(), wrong).open(&path));
+            assert_error!(&error, OpenError::GeometryMismatch { option, .. } if *option == name);
+            let text = error.to_string();
+            assert!(text.contains(&format!("leave {name} out")), "{text}");
+            Cache::builder().attach(&path).expect("left out");
+            if let Some((_, number)) = text.split_once("or ask for ") {
+                let number: String = number.chars().take_while(char::is_ascii_digit).collect();
+                ask(Cache::builder(), number.parse().expect("a number")).attach(&path).expect("what is advised");
+            } else {
+                assert_eq!((name, is_made_with_it), ("max_entries", false), "{text}");
+            }
+            assert!(text.contains("on_mismatch(UseExisting)") && text.contains("on_mismatch(Recreate)"), "{text}");
+            for action in [OnMismatch::UseExisting, OnMismatch::Recreate] {
+                ask(Cache::builder(), wrong).on_mismatch(action).attach(&path).expect("what is advised");
+            }
+        }
     }
 }
 
