@@ -52,6 +52,8 @@ fn another_user(args: &Args) {
         assert_error!(small().open(&private).expect_err("mode 0600"), OpenError::PermissionDenied { .. });
         assert_error!(small().open(dir.join("new")).expect_err("the directory"), OpenError::PermissionDenied { .. });
         assert_error!(small().open(&shared).expect_err("another's"), OpenError::WrongOwner { found: 0, expected: NOBODY, .. });
+        // To let others read is no trust in their files.
+        assert_error!(small().mode(0o644).open(&shared).expect_err("another's"), OpenError::WrongOwner { found: 0, .. });
         let cache = small().mode(0o666).open(&shared).expect("shared on purpose");
         assert_eq!(cache.get("k").as_deref(), Some(&b"v"[..]));
         cache.set("k", "from nobody").expect("set");

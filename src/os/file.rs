@@ -12,8 +12,8 @@ use crate::error::OpenError;
 /// How files are opened and created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileOptions {
-    /// The permission bits of a new file, and the most that an existing one may grant for writing. If they grant anything to
-    /// the group or to others, the file may belong to another user: whoever asks for such a mode trusts those users.
+    /// The permission bits of a new file, and the most that an existing one may grant for writing. If they let the group or
+    /// others write, the file may belong to another user: whoever asks for such a mode trusts those users.
     pub(crate) mode: u32,
     /// Accepts file systems that are not known to work.
     pub(crate) allow_unknown_filesystem: bool,
@@ -126,11 +126,11 @@ pub(super) fn check_regular(path: &Path, kind: FileType) -> Result<(), OpenError
     Err(OpenError::NotARegularFile { path: path.to_owned(), kind })
 }
 
-/// Checks that the file belongs to this user, or to anybody if `allowed_mode` shares it, and that its mode lets no more users
-/// write than that.
+/// Checks that the file belongs to this user, or to anybody if `allowed_mode` lets others write, and that its mode lets no
+/// more users write than that. To let others read is no trust in what they put there.
 pub(super) fn check_writers(path: &Path, owner: u32, mode: u32, user: u32, allowed_mode: u32) -> Result<(), OpenError> {
-    let is_shared = allowed_mode & 0o077 != 0;
-    if owner != user && !is_shared {
+    let trusts_others = allowed_mode & 0o022 != 0;
+    if owner != user && !trusts_others {
         return Err(OpenError::WrongOwner { path: path.to_owned(), found: owner, expected: user });
     }
     if mode & !allowed_mode & 0o022 != 0 {

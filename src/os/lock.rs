@@ -203,6 +203,20 @@ mod tests {
     }
 
     #[test]
+    fn a_system_without_such_locks_is_an_error_of_its_own() {
+        let error = |number| open_error("lock the file", Path::new("x"), io::Error::from_raw_os_error(number));
+        for number in [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOLCK] {
+            let mapped = error(number);
+            assert!(
+                matches!(&mapped, OpenError::NoFileLocks { source, .. } if source.raw_os_error() == Some(number)),
+                "{mapped}"
+            );
+        }
+        assert!(matches!(error(libc::EACCES), OpenError::PermissionDenied { .. }));
+        assert!(matches!(error(libc::EIO), OpenError::Io { what: "lock the file", .. }));
+    }
+
+    #[test]
     fn a_range_that_no_file_has_is_an_error() {
         let scratch = Scratch::new();
         let error = try_lock(description(&scratch).as_fd(), u64::MAX, 1, Kind::Shared).unwrap_err();

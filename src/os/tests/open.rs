@@ -78,6 +78,20 @@ fn a_file_of_another_user_is_refused_unless_it_is_shared() {
     check(7, &PRIVATE).unwrap();
 }
 
+/// Whoever lets others read does not trust what they put there.
+#[test]
+fn only_a_mode_that_lets_others_write_trusts_their_files() {
+    let check = |mode, owner| file::check_writers("x".as_ref(), owner, 0o600, 7, mode);
+    for mode in [0o600, 0o604, 0o640, 0o644] {
+        assert!(matches!(check(mode, 8), Err(OpenError::WrongOwner { found: 8, expected: 7, .. })), "{mode:o}");
+        check(mode, 7).unwrap();
+    }
+    for mode in [0o602, 0o620, 0o660, 0o662, 0o666] {
+        check(mode, 8).unwrap();
+        check(mode, 7).unwrap();
+    }
+}
+
 #[test]
 fn no_permission_is_an_error_of_its_own() {
     let scratch = Scratch::new();
