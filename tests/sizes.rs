@@ -7,7 +7,9 @@ mod common;
 #[allow(dead_code, reason = "the program's main is not for the tests")]
 mod program;
 
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
 
 use common::value::{check, value};
 use common::{Rng, lengths};
@@ -34,19 +36,48 @@ fn spare_memory() -> u64 {
     kib * 1024 / 3
 }
 
-/// As large as the machine has room for, up to 4 GiB.
+/// 4 GiB, or half of it where the machine has no room for that, which is said even if the test passes.
 fn greatest() -> u64 {
-    (20..=32).map(|power| 1u64 << power).filter(|&bytes| bytes <= spare_memory().max(1 << 20)).max().expect("one is small enough")
+    let spare = spare_memory();
+    let bytes = if spare >= 4 << 30 { 4 << 30 } else { 2 << 30 };
+    assert!(spare >= bytes, "{spare} bytes are to spare, a third of what is free: too few for a file of {bytes}");
+    if bytes < 4 << 30 {
+        // Not by `println`, which the harness swallows.
+        let note = format!("NOTE: the greatest capacity is tested with {bytes} bytes, as only {spare} are to spare\n");
+        std::io::stderr().write_all(note.as_bytes()).expect("standard error");
+    }
+    bytes
+}
+
+/// Fills a cache for more than a lap: the file is used to its far end, and nothing is lost on the way there.
+fn fill_to_the_end(cache: &Cache, file: &File) {
+    const LEN: usize = 1 << 20;
+    let value = vec![0x5a; LEN];
+    let count = cache.capacity() / LEN as u64 * 5 / 4;
+    for number in 0..count {
+        cache.set(number.to_le_bytes(), &value).expect("set");
+    }
+    assert!(cache.get((count - 1).to_le_bytes()).is_some_and(|got| got == value), "the last one that was stored");
+    let report = cache.verify().expect("no corruption");
+    let share = report.payload_bytes as f64 / cache.capacity() as f64;
+    assert!(share >= 0.85, "{share:.3} of the file is in use");
+    // Up to two segments are kept free for the next in need, those at the end of the file if nobody needed them yet.
+    let reserve = 3 * cache.capacity() / cache.stats().segments;
+    let mut last = vec![0; LEN];
+    let is_written = (1..=reserve / LEN as u64).any(|step| {
+        file.read_exact_at(&mut last, cache.capacity() - step * LEN as u64).expect("the end of the file");
+        last.contains(&0x5a)
+    });
+    assert!(is_written, "nothing was written to the last {reserve} bytes");
 }
 
 #[test]
 fn capacities_from_the_least_to_four_gibibytes() {
     let greatest = greatest();
-    println!("the greatest that there is room for: {greatest} bytes");
     for capacity in [1 << 20, (1 << 20) + 4096, (3 << 20) + 12_345, 64 << 20, greatest] {
         let cache = cache(Cache::builder().capacity(capacity));
         assert_eq!(cache.capacity(), capacity / 4096 * 4096, "whole pages");
-        let file = std::fs::File::from(cache.as_fd().try_clone_to_owned().expect("a descriptor"));
+        let file = File::from(cache.as_fd().try_clone_to_owned().expect("a descriptor"));
         let metadata = file.metadata().expect("metadata");
         assert_eq!(metadata.len(), cache.capacity());
         let allocated = std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
@@ -64,6 +95,9 @@ fn capacities_from_the_least_to_four_gibibytes() {
         assert_eq!(cache.len(), 24, "there is room for all of them");
         if capacity <= 64 << 20 || common::is_long() {
             assert_eq!(cache.verify().expect("no corruption").entries, 24);
+        }
+        if capacity == greatest {
+            fill_to_the_end(&cache, &file);
         }
     }
 }
@@ -220,23 +254,26 @@ fn most_of_a_full_file_is_the_users() {
     let mib = 1usize << 20;
     let of = |capacity: usize| Cache::builder().capacity(capacity as u64);
     let share = shares(of(mib), 1 << 10).least;
-    assert!(share >= 0.65, "{share:.4} at 1 MiB");
+    // The goal is 0.65; it is 0.81 in the mean.
+    assert!(share >= 0.70, "{share:.4} at 1 MiB");
     for capacity in lengths(vec![64 * mib], vec![64 * mib, 100 * mib, 1024 * mib]) {
         let share = shares(of(capacity), 1 << 10).least;
         assert!(share >= 0.85, "{share:.4} at {capacity}");
-        // 0.90 to a point: the mean lies at 0.897 to 0.905, as it happens.
         let share = shares(of(capacity).max_value_len(capacity / 256), 1 << 10).mean;
-        assert!(share >= 0.89, "{share:.4} at {capacity} with small segments");
+        assert!(share >= 0.90, "{share:.4} at {capacity} with small segments");
     }
 }
 
-/// With segments of the usual size it is 190 to 197 bytes: the README has the mean.
+/// With all else as it is by default. The mean lies at 188.8 bytes (16 MiB) to 186.2 (1 GiB), the worst moment 2 over it.
 #[test]
 fn a_small_entry_costs_little() {
-    for capacity in lengths(vec![16usize << 20], vec![16 << 20, 64 << 20, 256 << 20]) {
-        let builder = Cache::builder().capacity(capacity as u64).expected_entry_size(160).max_value_len(capacity / 256);
-        let bytes = 144.0 / shares(builder, 128).least;
-        assert!(bytes <= 190.0, "an entry of 16 + 128 bytes costs {bytes:.1} bytes at {capacity}");
+    for mib in lengths(vec![16u64, 64], vec![16, 64, 256, 1024]) {
+        let shares = shares(Cache::builder().capacity(mib << 20).expected_entry_size(160), 128);
+        let (mean, worst) = (144.0 / shares.mean, 144.0 / shares.least);
+        println!("an entry of 16 + 128 bytes costs {mean:.1} bytes at {mib} MiB, {worst:.1} at the worst moment");
+        assert!(mean <= 190.0, "{mean:.1} bytes in the mean at {mib} MiB");
+        // A segment more or less that is empty at the moment.
+        assert!(worst <= if mib < 64 { 194.0 } else { 191.0 }, "{worst:.1} bytes at the worst moment at {mib} MiB");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The class that `shmemo.Cache` extends.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 

@@ -177,6 +177,12 @@ impl Cache {
         open::from_fd(&Builder::default(), fd)
     }
 
+    /// The descriptor of the file, lent: for an anonymous cache, a duplicate of it is what [`Cache::from_fd`] takes in
+    /// another process.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.seat.file().as_fd()
+    }
+
     /// The path that the cache was opened by; none if it is anonymous.
     pub fn path(&self) -> Option<&Path> {
         self.inner.path.as_deref()
@@ -273,9 +279,9 @@ fn ttl_to_ms(ttl: Duration) -> Option<u64> {
 }
 
 impl AsFd for Cache {
-    /// The descriptor of the file: for an anonymous cache, what [`Cache::from_fd`] takes in another process.
+    /// The same as [`Cache::as_fd`].
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.seat.file().as_fd()
+        Cache::as_fd(self)
     }
 }
 
