@@ -8,7 +8,7 @@ use crate::protocol::{Log, Owner, Place as LogPlace, SlotWord, StateWord};
 use crate::rig::{CAPACITY, Rig};
 
 /// Words of the header that change.
-const HEADER_WORDS: [usize; 18] = [
+const HEADER_WORDS: [usize; 21] = [
     header::ERA,
     header::CLOCK_BASE,
     header::BOOT_ID,
@@ -27,6 +27,9 @@ const HEADER_WORDS: [usize; 18] = [
     header::RECOUNT,
     header::SPENT_ON_MOVES,
     header::EVICTED_AGE,
+    header::LATE,
+    header::EPOCH_ENDS,
+    header::EPOCH_ENDS + 56,
 ];
 const SEGMENT_WORDS: [usize; 8] = [
     segment::STATE,

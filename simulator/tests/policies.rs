@@ -84,6 +84,21 @@ fn the_model_by_hand() {
     assert!((model.share() - 3.6).abs() < 1e-9, "{}", model.share());
 }
 
+/// Room for 32: an epoch is one eviction, and a use is late eight epochs after its object came.
+#[test]
+fn a_late_use_counts_for_two_early_ones() {
+    let stays = |late_epochs| {
+        let mut model = Model::new(32, 200, Tuning { late_epochs, ..Tuning::default() });
+        let mut ask = |ids: std::ops::Range<u32>| ids.filter(|&id| model.request(id, 1)).count();
+        assert_eq!(ask(0..40), 0, "eight go, 0 to 7");
+        assert_eq!(ask(8..9) + ask(33..34), 2, "one use of an object that came eight epochs ago, one of a young one");
+        assert_eq!(ask(40..80), 0, "all newcomers of then go");
+        [8, 33].map(|id| ask(id..id + 1) == 1)
+    };
+    assert_eq!(stays(8), [true, false]);
+    assert_eq!(stays(9), [false, false], "it came no nine epochs ago");
+}
+
 #[test]
 fn lru_is_that_of_a_list() {
     let mut random = Random::new(7);

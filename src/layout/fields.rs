@@ -38,6 +38,10 @@ pub mod header {
     pub const SPENT_ON_MOVES: usize = 0x490;
     /// How old what is evicted is at present, in 1/16 ms.
     pub const EVICTED_AGE: usize = 0x498;
+    /// The place in the log of newcomers before which a use is a late one (see `uses`).
+    pub const LATE: usize = 0x500;
+    /// Where that log ended when each of its last epochs began: eight places.
+    pub const EPOCH_ENDS: usize = 0x540;
 }
 
 /// Offsets in a registry line.
@@ -110,6 +114,8 @@ pub const FINGERPRINT: u64 = {
         header::BIRTHS,
         header::SPENT_ON_MOVES,
         header::EVICTED_AGE,
+        header::LATE,
+        header::EPOCH_ENDS,
         line::INCARNATION,
         line::PID,
         line::START_TIME,
@@ -142,4 +148,4 @@ pub const FINGERPRINT: u64 = {
 
 const _: () = assert!(line::PINS + PINS * 8 <= line::COUNTERS && line::COUNTERS + COUNTERS * 8 == LINE_BYTES);
 const _: () = assert!(cfg!(shmemo_model) || (BUCKET_BYTES == 64 && GHOST_SET_BYTES == 64));
-const _: () = assert!(header::EVICTED_AGE + 8 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);
+const _: () = assert!(header::EPOCH_ENDS + 64 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);

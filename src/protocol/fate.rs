@@ -2,6 +2,7 @@
 
 use super::append::Purpose;
 use super::entry::Header;
+use super::policy::PROMOTION;
 use super::sweep::{COMPACT, Mercy, RETAINED, Walk};
 use super::tally::Tally;
 use super::{Claim, Event, Kind, Log, Memory, Mutant, Op, Place, Probe, SlotWord, wanted};
@@ -116,7 +117,7 @@ impl<M: Memory> Op<'_, M> {
         let (freq, units) = (probe.word.freq(), probe.header.units());
         let is_small = units * 2 < walk.mean_units;
         match walk.log {
-            Log::Newcomers if !is_small => (freq >= 2).then_some(0),
+            Log::Newcomers if !is_small => (freq >= PROMOTION).then_some(0),
             Log::Newcomers => (freq >= 1 || units * 8 < walk.mean_units && self.has_roomy_bucket(probe)).then_some(0),
             Log::Main if is_small && freq > 0 && !is_turn(probe.header.hash32, walk.generation) => Some(freq),
             Log::Main => freq.checked_sub(1),

@@ -346,36 +346,6 @@ impl<M: Memory> Op<'_, M> {
 }
 
 impl<M: Memory> Core<M> {
-    /// Counts a use, by one attempt, and only below the top: a hot key's slot is not written (R18).
-    #[inline]
-    pub(super) fn note_use(&self, slot_at: usize, word: SlotWord) {
-        if word.freq() < self.layout.most_uses {
-            self.tell_use(slot_at, word);
-        }
-    }
-
-    #[inline(never)]
-    fn tell_use(&self, slot_at: usize, word: SlotWord) {
-        if self.layout.geometry.is_exact_lru() {
-            self.stamp_use(slot_at);
-            return;
-        }
-        let raised = word.with_freq(word.freq() + 1);
-        // Relaxed: the word goes on naming the same entry, and an exchange carries the release of its publication on.
-        let slot = self.memory.word(slot_at);
-        let _ = slot.compare_exchange(word.bits(), raised.bits(), Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// Marks a slot as the one used last. The first process to see that it is already does nothing.
-    pub(super) fn stamp_use(&self, slot_at: usize) {
-        let clock = self.memory.word(crate::layout::header::USE_CLOCK);
-        let stamp = self.memory.word(self.layout.stamp_at(slot_at));
-        // Relaxed: stamps order evictions, nothing else.
-        if stamp.load(Ordering::Relaxed) != clock.load(Ordering::Relaxed) || stamp.load(Ordering::Relaxed) == 0 {
-            stamp.store(clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        }
-    }
-
     #[inline]
     fn read_value(&self, header: &Header, out: &mut Vec<u8>) {
         self.memory.read_payload(header.value_at(), header.value_len, out);

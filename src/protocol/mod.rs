@@ -23,6 +23,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod update;
+mod uses;
 mod verify;
 mod victim;
 mod walk;

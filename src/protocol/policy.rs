@@ -15,6 +15,8 @@ use super::ghost::Ghost;
 use super::{Core, Event, Key, Log, Memory, Op, Probe, Word};
 use crate::layout::{Layout, header, segment};
 
+/// A newcomer used so often goes to the main log.
+pub(super) const PROMOTION: u8 = 2;
 /// Evictions from its log within which a ghost of a newcomer counts fully, in epochs.
 const NEAR_EPOCHS: u32 = 4;
 /// A log gives way epoch by epoch; there are so many epochs to a capacity.
@@ -66,21 +68,18 @@ impl<M: Memory> Core<M> {
     }
 
     pub(super) fn epochs(&self) -> [u32; 2] {
-        let length = (self.policy_capacity() / EPOCHS_PER_CAPACITY).max(1);
-        [0, 1].map(|log| (self.load(header::POLICY_EVICTED + log * 8, Ordering::Relaxed) / length) as u32)
+        [0, 1].map(|log| self.epoch_of(self.load(header::POLICY_EVICTED + log * 8, Ordering::Relaxed)))
+    }
+
+    /// The epoch of a log from which so much was evicted.
+    fn epoch_of(&self, evicted: u64) -> u32 {
+        let length = ((self.policy_capacity() + EPOCHS_PER_CAPACITY / 2) / EPOCHS_PER_CAPACITY).max(1);
+        (evicted / length) as u32
     }
 
     /// How old what is evicted is at present, in milliseconds.
     pub fn evicted_age_ms(&self) -> u64 {
         self.load(header::EVICTED_AGE, Ordering::Relaxed) / AGE_WEIGHT
-    }
-
-    pub(super) fn note_evicted(&self, evicted: &Evicted) {
-        self.give_credit_for_entries(evicted.entries.iter().sum());
-        let amounts = if self.layout.geometry.max_entries == 0 { evicted.units } else { evicted.entries };
-        for (log, amount) in amounts.into_iter().enumerate().filter(|&(_, amount)| amount > 0) {
-            self.memory.word(header::POLICY_EVICTED + log * 8).fetch_add(amount, Ordering::Relaxed);
-        }
     }
 
     /// Moves the share of newcomers after a ghost was hit by an entry of this size.
@@ -103,6 +102,19 @@ impl<M: Memory> Core<M> {
 const AGE_WEIGHT: u64 = 16;
 
 impl<M: Memory> Op<'_, M> {
+    /// Tells the policy what a step evicted.
+    pub(super) fn note_evicted(&self, evicted: &Evicted) {
+        let core = self.core;
+        core.give_credit_for_entries(evicted.entries.iter().sum());
+        let amounts = if core.layout.geometry.max_entries == 0 { evicted.units } else { evicted.entries };
+        for (log, amount) in amounts.into_iter().enumerate().filter(|&(_, amount)| amount > 0) {
+            let before = core.memory.word(header::POLICY_EVICTED + log * 8).fetch_add(amount, Ordering::Relaxed);
+            if log == Log::Newcomers as usize {
+                self.note_epochs(core.epoch_of(before), core.epoch_of(before.wrapping_add(amount)));
+            }
+        }
+    }
+
     /// A segment was opened just now.
     pub(super) fn note_opening(&self, segment: usize) {
         if !cfg!(shmemo_model) {

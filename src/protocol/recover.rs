@@ -134,9 +134,13 @@ impl<M: Memory> Core<M> {
                 store(self.layout.line_at(line, word * 8), 0);
             }
         }
-        use header::{COUNT, COUNT_MAIN, EVICTED_AGE, LINES_USED, POLICY_EVICTED, PRESSURE, RECOUNT, SPENT_ON_MOVES};
+        use header::{
+            COUNT, COUNT_MAIN, EPOCH_ENDS, EVICTED_AGE, LATE, LINES_USED, POLICY_EVICTED, PRESSURE, RECOUNT, SPENT_ON_MOVES,
+        };
         let evicted = [POLICY_EVICTED, POLICY_EVICTED + 8];
-        for at in [COUNT, COUNT_MAIN, RECOUNT, PRESSURE, SPENT_ON_MOVES, EVICTED_AGE, LINES_USED].into_iter().chain(evicted) {
+        let ends = (0..8).map(|epoch| EPOCH_ENDS + epoch * 8);
+        let words = [COUNT, COUNT_MAIN, RECOUNT, PRESSURE, SPENT_ON_MOVES, EVICTED_AGE, LINES_USED, LATE];
+        for at in words.into_iter().chain(evicted).chain(ends) {
             store(at, 0);
         }
         store(header::POLICY_SHARE, self.layout.first_share());

@@ -96,7 +96,7 @@ impl<M: Memory> Op<'_, M> {
         }
         self.handle_some(&mut walk, most_evictions);
         let step = self.end_step(&mut walk, held);
-        self.core.note_evicted(&walk.evicted);
+        self.note_evicted(&walk.evicted);
         step
     }
 
@@ -120,7 +120,7 @@ impl<M: Memory> Op<'_, M> {
         self.handle_some(&mut walk, 1);
         self.store_hand(&walk);
         self.release_targets(&mut walk);
-        self.core.note_evicted(&walk.evicted);
+        self.note_evicted(&walk.evicted);
         walk.evicted.entries.iter().sum()
     }
 

@@ -1,8 +1,8 @@
 //! The policy of shmemo as a plain model: one thread, exact order, no segments.
 //!
 //! Two FIFO logs, of newcomers and of what proved worth keeping; a two-bit use count for each object; a share of the
-//! newcomers that adapts to *near* ghosts. `docs/eviction.md` has the pseudo-code. With [`Tuning::SMALL`] small objects have
-//! it easier: where all sizes are alike that changes nothing.
+//! newcomers that adapts to *near* ghosts; and a late use counts for two early ones. `docs/design.md` has the pseudo-code.
+//! With [`Tuning::SMALL`] small objects have it easier: where all sizes are alike that changes nothing.
 
 use std::collections::VecDeque;
 
@@ -28,6 +28,8 @@ pub struct Tuning {
     pub far_weight: f64,
     /// Newcomers used so often go to the main log.
     pub promotion: u8,
+    /// ... or used once after so many epochs of evictions from their log; `u64::MAX`: never by that.
+    pub late_epochs: u64,
     /// The use count that an object begins with whose ghost was of the main log.
     pub main_return: u8,
     /// What a near ghost moves the share by, in objects.
@@ -52,6 +54,7 @@ impl Tuning {
         near_epochs: 4,
         far_weight: 1.0 / 32.0,
         promotion: 2,
+        late_epochs: 8,
         main_return: 3,
         step: 4.0,
         share: [0.2, 0.01, 0.9],
@@ -86,6 +89,8 @@ pub struct Model {
     evicted: [u64; 2],
     sizes: Vec<u32>,
     uses: Vec<u8>,
+    /// Of those in the log of newcomers, the epoch in which they came.
+    came: Vec<Option<u64>>,
     ghosts: Vec<Option<Ghost>>,
     evictions: u64,
     moved: u64,
@@ -106,6 +111,7 @@ impl Model {
             evicted: [0; 2],
             sizes: vec![0; objects],
             uses: vec![0; objects],
+            came: vec![None; objects],
             ghosts: vec![None; objects],
             evictions: 0,
             moved: 0,
@@ -135,7 +141,7 @@ impl Model {
     fn admit(&mut self, id: u32, size: u32) -> (usize, u8) {
         let newcomer = (NEWCOMERS, 0);
         let Some(ghost) = self.ghosts[id as usize].take() else { return newcomer };
-        let age = self.evicted[ghost.log] / self.epoch_len - ghost.epoch;
+        let age = self.epoch(ghost.log) - ghost.epoch;
         if age >= self.tuning.ghost_epochs[ghost.log] {
             return newcomer;
         }
@@ -147,6 +153,18 @@ impl Model {
         let weight = if age < self.tuning.near_epochs { 1.0 } else { self.tuning.far_weight };
         self.set_share(self.share + step * weight);
         (MAIN, 0)
+    }
+
+    /// The epoch of a log: it has one for each 1/32 of the capacity that is evicted from it.
+    fn epoch(&self, log: usize) -> u64 {
+        self.evicted[log] / self.epoch_len
+    }
+
+    /// The use count of an object that is used now. A late use of a newcomer is enough by itself.
+    fn uses_after(&self, at: usize) -> u8 {
+        let is_late = self.came[at].is_some_and(|epoch| self.epoch(NEWCOMERS) - epoch >= self.tuning.late_epochs);
+        let uses = (self.uses[at] + 1).min(MOST_USES);
+        if is_late { uses.max(self.tuning.promotion) } else { uses }
     }
 
     fn log_to_sweep(&self) -> usize {
@@ -161,6 +179,7 @@ impl Model {
         *mean += (f64::from(size) - *mean) * if *mean == 0.0 { 1.0 } else { NEWEST };
         self.held[log] += u64::from(size);
         self.logs[log].push_back(id);
+        self.came[id as usize] = (log == NEWCOMERS).then(|| self.epoch(log));
     }
 
     /// The use count that the oldest of a log, just taken out, goes to the main log with, if it does.
@@ -188,7 +207,7 @@ impl Model {
             self.append(MAIN, oldest);
             return false;
         }
-        self.ghosts[at] = Some(Ghost { log, epoch: self.evicted[log] / self.epoch_len });
+        self.ghosts[at] = Some(Ghost { log, epoch: self.epoch(log) });
         self.sizes[at] = 0;
         self.evicted[log] += size;
         self.evictions += 1;
@@ -216,7 +235,7 @@ impl Policy for Model {
     fn request(&mut self, id: u32, size: u32) -> bool {
         let at = id as usize;
         if self.sizes[at] > 0 {
-            self.uses[at] = (self.uses[at] + 1).min(MOST_USES);
+            self.uses[at] = self.uses_after(at);
             return true;
         }
         if u64::from(size) > self.capacity {

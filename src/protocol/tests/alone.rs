@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use super::super::policy::PROMOTION;
 use super::super::{Change, Decision, Event, FREQ_MAX, Found, Key, Log, Outcome, Put};
 use crate::layout::Geometry;
 
@@ -163,6 +164,39 @@ fn entries_used_twice_move_to_the_main_log_and_stay() {
     if !cfg!(miri) {
         assert_eq!(core.state(probe.place().segment).log(), Log::Main);
         assert!(world.counted(Event::MovedUnits) > 0);
+    }
+}
+
+/// Room for some hundred entries, a quarter of which is an age.
+#[test]
+fn a_late_use_counts_for_two_early_ones() {
+    for max_entries in [0, 100] {
+        let core = core(geometry(max_entries));
+        let world = Bench::default();
+        let hand = Hand::new(&core, &world, 0);
+        let uses_after_one = |key: &[u8]| {
+            assert!(hand.get(key).is_some());
+            hand.op().peek(&Key::new(key, hash(key))).expect("it is there").word.freq()
+        };
+        let mut number = 0u32;
+        let mut fill = |until: &dyn Fn(u64) -> bool| {
+            while !until(world.counted(Event::EvictedUnused)) {
+                hand.set(&number.to_le_bytes(), &[0; 64], None);
+                number += 1;
+            }
+        };
+        fill(&|gone| gone >= 20);
+        let keys: [&[u8]; 3] = [b"at once", b"soon", b"late"];
+        for key in keys {
+            hand.set(key, &[0; 64], None);
+        }
+        let before = world.counted(Event::EvictedUnused);
+        let uses = [0, 15, 40].into_iter().zip(keys).map(|(evicted, key)| {
+            fill(&|gone| gone >= before + evicted);
+            uses_after_one(key)
+        });
+        assert_eq!(uses.collect::<Vec<_>>(), [1, 1, PROMOTION], "max_entries {max_entries}");
+        assert_eq!(uses_after_one(b"at once"), 2, "an early use is one more");
     }
 }
 
