@@ -27,6 +27,12 @@ DAY = 86_400_000_000
 # Decimals beyond this power of ten would become integers of more bytes than a key can have.
 LARGEST_EXPONENT = 100_000
 
+# The units of NumPy's times that are of one length.
+ATTOSECONDS = {"as": 1, "fs": 10**3, "ps": 10**6, "ns": 10**9, "us": 10**12, "ms": 10**15, "s": 10**18, "m": 60 * 10**18}
+ATTOSECONDS |= {"h": 3600 * 10**18, "D": 86_400 * 10**18, "W": 604_800 * 10**18}
+# What may make the default of a field that is not part of a key.
+PLAIN = (list, dict, set, frozenset, tuple, str, bytes, int, float)
+
 REMEDIES = {
     list: "use a tuple",
     dict: "use a tuple of its items, or a frozenset of them",
@@ -155,7 +161,30 @@ def _numpy(key: Any, depth: int) -> bytes:
         if not numpy.isfinite(key):
             return _native.encode_key(float(key))
         return _number(Fraction(*map(int, key.as_integer_ratio())), depth)
+    if kind in "mM":
+        return _numpy_time(key)
     return _refuse(key, "use .item() or str() of it")
+
+
+def _numpy_time(key: Any) -> bytes:
+    """Scalars of NumPy that are equal are one key, whatever their units: a date is its midnight."""
+    numpy: Any = sys.modules["numpy"]
+    unit, count = numpy.datetime_data(key.dtype)
+    ticks, is_date = int(key.astype("i8")) * count, key.dtype.kind == "M"
+    try:
+        if numpy.isnat(key):
+            raise ValueError(unit)
+        if is_date and unit in ("Y", "M"):
+            years, month = divmod(ticks * (12 if unit == "Y" else 1), 12)
+            micros, rest = (dt.datetime(1970 + years, 1 + month, 1) - EPOCH) // MICROSECOND, 0
+        else:
+            micros, rest = divmod(ticks * ATTOSECONDS[unit], ATTOSECONDS["us"])
+        span = micros * MICROSECOND
+        if rest == 0:
+            return _time(EPOCH + span if is_date else span)
+    except (ArithmeticError, LookupError, ValueError):
+        pass
+    return _refuse(key, "it is no whole number of microseconds, or none that datetime has: use str() of it")
 
 
 def _dataclass(key: Any, depth: int) -> bytes:
@@ -192,7 +221,8 @@ def find_class(name: str) -> Any:
     if found is None:
         raise DecodeError(f"the module of {name} is not loaded")
     for part in path.split("."):
-        found = getattr(found, part)
+        # Not getattr: a module may make its attributes when they are asked for, and import others for it.
+        found = vars(found)[part]
     return found
 
 
@@ -217,11 +247,20 @@ def _read_dataclass(content: tuple[Any, ...]) -> Any:
             object.__setattr__(key, field.name, values.pop(field.name))
         elif field.default is not dataclasses.MISSING:
             object.__setattr__(key, field.name, field.default)
-        elif field.compare:
+        elif not field.compare and field.default_factory in PLAIN:
+            object.__setattr__(key, field.name, field.default_factory())
+        else:
             raise DecodeError(f"{name} has a field {field.name} that the key does not have")
     if values:
         raise DecodeError(f"{name} has no fields {', '.join(map(str, values))}")
     return key
+
+
+def _read_fraction(content: tuple[Any, ...]) -> Fraction:
+    # Of a text it would make a number, however large.
+    if list(map(type, content)) != [int, int] or content[1] < 2:
+        raise DecodeError("a fraction is no pair of integers")
+    return Fraction(*content)
 
 
 def _read_time(micros: int) -> dt.time:
@@ -242,7 +281,7 @@ def _read_zoned_time(micros: int) -> dt.time:
 
 
 READERS: dict[int, Callable[[Any], Any]] = {
-    ord("q"): lambda content: Fraction(*content),
+    ord("q"): _read_fraction,
     ord("e"): _read_enum,
     ord("c"): _read_dataclass,
     ord("d"): lambda days: dt.date.fromordinal(days + EPOCH_ORDINAL),

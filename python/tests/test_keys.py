@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import hashlib
 import math
+import os
 import random
 import subprocess
 import sys
@@ -13,7 +15,9 @@ import uuid
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import ModuleType
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -132,6 +136,10 @@ ROWS = [
 ]
 
 
+# Of what test_versions_and_hash_seeds_write_the_same_bytes encodes.
+KNOWN = "cc4a58d9656205667bfa2f6c318ff4bc6354f57c4f9f9eb799e71751a997b17a"
+
+
 def test_equal_keys_have_equal_bytes_and_others_have_others() -> None:
     seen: dict[bytes, object] = {}
     for row in ROWS:
@@ -156,6 +164,30 @@ def test_all_nans_are_one_key() -> None:
     assert math.isnan(decode_key(encode_key(math.nan)))
 
 
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        (dt.datetime(2026, 1, 31), [np.datetime64("2026-01-31", unit) for unit in ("D", "h", "15m", "s", "ms", "us", "ns")]),
+        (dt.datetime(2026, 2, 1), [np.datetime64("2026-02", unit) for unit in ("M", "D", "us")]),
+        (dt.datetime(1969, 1, 1), [np.datetime64("1969", unit) for unit in ("Y", "M", "D", "ns")]),
+        (dt.datetime(1, 1, 1), [np.datetime64("0001-01-01", "us")]),
+        (dt.timedelta(seconds=1), [np.timedelta64(1, "s"), np.timedelta64(1000, "ms"), np.timedelta64(10**9, "ns")]),
+        (dt.timedelta(weeks=-1), [np.timedelta64(-1, "W"), np.timedelta64(-7, "D")]),
+        (dt.timedelta(microseconds=3), [np.timedelta64(3, "us"), np.timedelta64(3 * 10**12, "as")]),
+    ],
+    ids=repr,
+)
+def test_times_of_numpy_are_one_key_in_all_units(kind: object, row: list[object]) -> None:
+    assert all(key == row[0] for key in row), "the table itself"
+    assert {encode_key(key) for key in row} == {encode_key(kind)}
+
+
+def test_the_two_passes_of_an_hour_are_two_keys() -> None:
+    first, second = (dt.datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=ZoneInfo("Europe/Berlin")) for fold in (0, 1))
+    assert first == second, "within one zone Python looks at the clock only"
+    assert encode_key(first) != encode_key(second) and encode_key(first) == encode_key(first.astimezone(dt.UTC))
+
+
 def test_random_numbers_are_one_key_if_they_are_equal() -> None:
     source = random.Random(7)
     for _ in range(3000):
@@ -170,7 +202,9 @@ def test_random_numbers_are_one_key_if_they_are_equal() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [[1], {}, {1}, bytearray(b"x"), object(), Mutable(1), 1j, (1, [2]), np.array([1]), np.datetime64("2026"), int, print]
+    [[1], {}, {1}, bytearray(b"x"), object(), Mutable(1), 1j, (1, [2]), np.array([1]), np.void(b"x"), int, print]
+    + [np.datetime64("NaT"), np.datetime64("2026-01-31T00:00:00.000000001"), np.datetime64("20000-01-01"), np.timedelta64("NaT")]
+    + [np.datetime64(2**62, "Y"), np.timedelta64(2**62, "D"), np.timedelta64(1, "Y"), np.timedelta64(1), np.clongdouble(1j)]
     + [Decimal("1e999999"), PureWindowsPath("a"), frozenset({Mutable})],
     ids=repr,
 )
@@ -210,6 +244,67 @@ def test_another_process_writes_the_same_bytes() -> None:
     code = "from shmemo._native import encode_key as e; print(e(frozenset({'a', 'b', 'c', (1, 'x')})).hex())"
     found = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(3)}
     assert found == {encode_key(frozenset({"a", "b", "c", (1, "x")})).hex().encode() + b"\n"}
+
+
+def test_versions_and_hash_seeds_write_the_same_bytes() -> None:
+    code = """if True:
+        import enum, dataclasses, uuid, datetime, decimal, fractions, pathlib
+        from shmemo._native import encode_key
+        class Color(enum.Enum):
+            RED = 1
+        class Bits(enum.Flag):
+            X = 1
+            Y = 2
+        @dataclasses.dataclass(frozen=True)
+        class Point:
+            x: int
+            y: frozenset
+        many = frozenset(map(str, range(50))) | frozenset(range(50)) | {(1, frozenset("abc")), None, b"x"}
+        key = (many, Color.RED, Bits.X | Bits.Y, Point(1, many), uuid.UUID(int=1), datetime.date(2026, 1, 1), 0.1,
+               decimal.Decimal("0.1"), fractions.Fraction(1, 3), pathlib.Path("/a"), 2**70, "\\ud800")
+        print(encode_key(key).hex())
+    """
+    found = set()
+    for seed in ("0", "1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        found.add(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout)
+    assert {hashlib.sha256(text.strip()).hexdigest() for text in found} == {KNOWN}
+
+
+def test_a_fraction_that_is_a_text_is_none() -> None:
+    # Fraction("1e99999999") takes minutes and gigabytes.
+    for text in ("1e99999999", "1/3"):
+        item = b"s" + text.encode()
+        with pytest.raises(shmemo.DecodeError):
+            decode_key(b"q" + bytes([len(item)]) + item)
+
+
+def test_to_read_a_key_asks_no_module_for_what_it_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy, asked = ModuleType("lazy"), []
+    lazy.__getattr__ = asked.append  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    with pytest.raises(shmemo.DecodeError):
+        decode_key(b"e" + bytes([7]) + b"slazy:E" + bytes([2]) + b"sA")
+    assert asked == []
+
+
+@dataclasses.dataclass(frozen=True)
+class WithNotes:
+    a: int
+    notes: list[str] = dataclasses.field(default_factory=list, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithId:
+    a: int
+    id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4, compare=False)
+
+
+def test_fields_that_are_not_compared_come_back_as_their_defaults(cache: shmemo.Cache) -> None:
+    cache[WithNotes(1, ["x"])] = cache[WithId(1)] = 1
+    assert cache[WithNotes(1)] == cache[WithId(1)] == 1
+    # What else makes a default is not called: its key cannot be read, and is passed over.
+    assert repr(list(cache)) == "[WithNotes(a=1, notes=[])]"
 
 
 def test_any_bytes_are_a_key_or_a_decode_error() -> None:
