@@ -32,6 +32,7 @@ from ._errors import (
     KeyTooLarge,
     LayoutMismatch,
     MemoryLimit,
+    NameCollisionWarning,
     NestedTooDeep,
     NoFileLocks,
     NoSpace,
@@ -60,7 +61,7 @@ from ._errors import (
     WrongOwner,
     ZeroTtl,
 )
-from ._memoize import CacheInfo
+from ._memoized import CacheInfo, Memoized, MemoizedBatch
 from ._native import VERSION as __version__
 from ._report import Report, Stats
 from .dropin import ProcessSafeLRUCache
@@ -86,7 +87,10 @@ __all__ = [
     "InvalidTtl",
     "KeyTooLarge",
     "LayoutMismatch",
+    "Memoized",
+    "MemoizedBatch",
     "MemoryLimit",
+    "NameCollisionWarning",
     "NestedTooDeep",
     "NoFileLocks",
     "NoSpace",

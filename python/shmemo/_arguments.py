@@ -21,17 +21,25 @@ NAMED = {*POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
 EMPTY = inspect.Parameter.empty
 
 
+def name_of(function: Any) -> str:
+    """What a function is called in messages."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
 class Arguments:
     """Brings the arguments of a function into one order, and makes a key of them."""
 
     def __init__(self, function: Callable[..., Any], ignore: Iterable[str], typed: bool) -> None:
-        self.signature = inspect.signature(function)
+        try:
+            self.signature = inspect.signature(function)
+        except ValueError:
+            raise TypeError(f"{name_of(function)} does not tell what it takes: memoize a function that calls it") from None
         self.typed = typed
         parameters = self.signature.parameters
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         unknown = ignored - set(parameters)
         if unknown:
-            raise TypeError(f"ignore= names {', '.join(sorted(unknown))}, which {function.__qualname__} does not take")
+            raise TypeError(f"ignore= names {', '.join(sorted(unknown))}, which {name_of(function)} does not take")
         self.ignored = frozenset(ignored)
         # Signature.bind takes microseconds: without *args and **kwargs the same is done here.
         kinds = {parameter.kind for parameter in parameters.values()}
@@ -89,9 +97,10 @@ def encode_values(values: Any, typed: bool) -> bytes:
     try:
         encoded = encode_key(values)
     except UnsupportedKey:
-        encoded = encode_key(_converted(values))
+        # No encoding begins with this byte: what was converted is taken for nothing else.
+        encoded = b"!" + encode_key(_converted(values))
     if len(encoded) > LONGEST:
-        # No encoding begins with this byte.
+        # Nor with this one.
         return b"#" + hashlib.blake2b(encoded, digest_size=32).digest()
     return encoded
 
@@ -103,44 +112,32 @@ def _with_types(value: Any) -> Any:
     return class_name(type(value)), value
 
 
-class _Tagged:
-    """Names of the conversions. No argument is equal to a tuple that begins with one by chance, unless made to be."""
-
-    LIST = "shmemo:list"
-    DICT = "shmemo:dict"
-    SET = "shmemo:set"
-    BYTES = "shmemo:bytes"
-    CLASS = "shmemo:class"
-    FUNCTION = "shmemo:function"
-    ARRAY = "shmemo:array"
-    OBJECT = "shmemo:object"
-
-
 def _converted(value: Any) -> Any:
-    """The same with what can be no key replaced by what says as much."""
+    """The same with what can be no key replaced by what says as much. Every tuple in it begins with what it was made from: an
+    argument can look like another one's conversion, but what comes of it does not."""
     kind = type(value)
-    if kind is tuple:
-        return tuple(map(_converted, value))
+    if isinstance(value, tuple):
+        return "tuple", tuple(map(_converted, value))
     if kind is list:
-        return _Tagged.LIST, tuple(map(_converted, value))
+        return "list", tuple(map(_converted, value))
     if kind is dict:
-        return _Tagged.DICT, frozenset((key, _converted(item)) for key, item in value.items())
-    if kind is set or kind is frozenset:
-        return (_Tagged.SET if kind is set else "frozenset"), frozenset(map(_converted, value))
+        return "dict", frozenset((key, _converted(item)) for key, item in value.items())
+    if kind is set or isinstance(value, frozenset):
+        return ("set" if kind is set else "frozenset"), frozenset(map(_converted, value))
     if kind in (bytearray, memoryview):
-        return _Tagged.BYTES, bytes(value)
+        return "buffer", bytes(value)
     if isinstance(value, type):
-        return _Tagged.CLASS, class_name(value)
+        return "class", class_name(value)
     if isinstance(value, functools.partial):
-        return _Tagged.FUNCTION, _converted(value.func), _converted(value.args), _converted(value.keywords)
+        return "partial", _converted(value.func), _converted(value.args), _converted(value.keywords)
     if inspect.isfunction(value) and "<" not in value.__qualname__:
-        return _Tagged.FUNCTION, value.__module__.replace("__mp_main__", "__main__"), value.__qualname__
+        return "function", value.__module__.replace("__mp_main__", "__main__"), value.__qualname__
     array = _as_array(value)
     if array is not None:
-        return _Tagged.ARRAY, array.dtype.str, array.shape, _digest(array)
+        return "array", array.dtype.str, array.shape, _digest(array)
     own = getattr(kind, "__shmemo_key__", None)
     if own is not None:
-        return _Tagged.OBJECT, class_name(kind), _converted(own(value))
+        return "object", class_name(kind), _converted(own(value))
     try:
         encode_key(value)
     except UnsupportedKey as error:
@@ -155,7 +152,11 @@ def _converted(value: Any) -> Any:
 def _as_array(value: Any) -> Any:
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        try:
+            value = value.detach().cpu().numpy()
+        except (RuntimeError, TypeError):
+            # NumPy has no such numbers, or it is sparse.
+            return None
     if numpy is not None and type(value) is numpy.ndarray and value.dtype.kind in "biufcmMSU":
         return value
     return None

@@ -7,18 +7,27 @@ import operator
 import os
 import re
 import sys
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, MutableMapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from ._codec import Codec, Serializer
 from ._errors import Closed, GeometryWarning, InvalidOption, NotSharedWarning, OpenFailed
+from ._memoized import Memoized, MemoizedBatch
 from ._native import NativeCache
 from ._report import Report, Stats
 from ._views import MISSING, CacheItems, CacheKeys, CacheValues
+from ._warn import caller, warn
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+
+    _Pairs: TypeAlias = SupportsKeysAndGetItem[Any, Any] | Iterable[tuple[Any, Any]]
 
 Seconds: TypeAlias = float | dt.timedelta
+P = ParamSpec("P")
+R = TypeVar("R")
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", re.IGNORECASE)
@@ -34,7 +43,7 @@ def parse_size(size: int | str) -> int:
         match = SIZE.fullmatch(size)
         if match is None:
             raise InvalidOption(f'the size is {size!r}, and must be a number of bytes, or like "256MB"')
-        return int(float(match[1]) * UNITS[match[2].upper()])
+        return int(Fraction(match[1]) * UNITS[match[2].upper()])
     return size
 
 
@@ -49,6 +58,18 @@ def parse_count(option: str, given: Any, bits: int = 63) -> int | None:
     if not 0 <= number < 1 << bits:
         raise InvalidOption(f"the option {option} is {given!r}, and must be a whole number, not negative and below 2**{bits}")
     return number
+
+
+class Memoizer(Protocol):
+    """What `memoize` gives if it is given options alone."""
+
+    def __call__(self, function: Callable[P, R], /) -> Memoized[P, R]: ...
+
+
+class BatchMemoizer(Protocol):
+    """What `memoize_batch` gives if it is given options alone."""
+
+    def __call__(self, function: Callable[P, R], /) -> MemoizedBatch[P, R]: ...
 
 
 class Cache(NativeCache):
@@ -77,7 +98,7 @@ class Cache(NativeCache):
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None = None,
+        path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         name: str | None = None,
         capacity: int | str | None = None,
@@ -99,9 +120,12 @@ class Cache(NativeCache):
         for option, given, allowed in (
             ("on_mismatch", on_mismatch, ("warn", "error", "recreate")),
             ("on_undecodable", on_undecodable, ("miss", "raise")),
+            ("prefault", prefault, (False, True)),
+            ("allow_unknown_filesystem", allow_unknown_filesystem, (False, True)),
+            ("pickle", pickle, (False, True)),
         ):
-            if given not in allowed:
-                raise InvalidOption(f"{option} is {given!r}, and must be one of {', '.join(map(repr, allowed))}")
+            if not any(type(given) is type(one) and given == one for one in allowed):
+                raise InvalidOption(f"the option {option} is {given!r}, and must be one of {', '.join(map(repr, allowed))}")
         options = {
             "capacity": parse_count("capacity", None if capacity is None else parse_size(capacity)),
             "max_entries": parse_count("max_entries", max_entries),
@@ -117,13 +141,15 @@ class Cache(NativeCache):
         coding = {"use_pickle": pickle, "serializer": serializer, "raising": on_undecodable == "raise"}
         if path is None and name is None:
             _warn_if_not_shared()
-        self._set_up(None if path is None else os.fspath(path), name, options, coding)
+        self._set_up(None if path is None else os.fsdecode(path), name, options, coding)
 
     def _set_up(self, path: str | None, name: str | None, options: dict[str, Any], coding: dict[str, Any], fd: int = -1) -> None:
         """Opens a path, a name, a descriptor, or a new anonymous cache."""
         self._name = name
         self._arguments = (path, name, options, coding)
         self._codec = Codec(**coding)
+        # By name and version, what tells those apart that are memoized here.
+        self._functions: dict[Any, Any] = {}
         warning = None
         if fd >= 0:
             status = os.fstat(fd)
@@ -142,7 +168,7 @@ class Cache(NativeCache):
             warning = self._open(path, options, self._codec)
         if warning is not None:
             words = f"{warning.split(': open it')[0]}: the file is used as it is"
-            warnings.warn(words, GeometryWarning, stacklevel=3)
+            warn(words, GeometryWarning)
         status = os.fstat(self.fileno())
         ATTACHED[status.st_dev, status.st_ino] = self
         if status.st_uid not in (os.geteuid(), 0):
@@ -190,26 +216,18 @@ class Cache(NativeCache):
                 return key, value
         raise KeyError("the cache is empty")
 
-    def setdefault(self, key: Any, default: Any = None, ttl: Seconds | None = None) -> Any:
-        """The value of a key; if it has none, `default` is stored and given. Of several processes that do so at once, all get
-        the same value."""
-        for _ in range(8):
-            value = self.get(key, MISSING)
-            if value is not MISSING:
-                return value
-            if self.add(key, default, ttl):
-                return default
-        # The key has a value that cannot be decoded.
-        self.set(key, default, ttl)
-        return default
-
     # Many keys
 
-    def set_many(self, pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]], ttl: Seconds | None = None) -> None:
+    def set_many(self, pairs: _Pairs, ttl: Seconds | None = None) -> None:
         """Stores all pairs. Each set is atomic, the whole is not. All are tried; raises the first error that a set gave."""
-        self._set_many(pairs.items() if hasattr(pairs, "items") else pairs, ttl)
+        given: Any = pairs
+        if hasattr(given, "items"):
+            given = given.items()
+        elif hasattr(given, "keys"):
+            given = [(key, given[key]) for key in list(given.keys())]
+        self._set_many(given, ttl)
 
-    def update(self, pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (), /, **more: Any) -> None:
+    def update(self, pairs: _Pairs = (), /, **more: Any) -> None:
         """Stores all pairs, as a dict does. Each set is atomic, the whole is not."""
         self.set_many(pairs)
         if more:
@@ -229,6 +247,22 @@ class Cache(NativeCache):
 
     # Functions
 
+    @overload
+    def memoize(self, function: Callable[P, R], /) -> Memoized[P, R]: ...
+    @overload
+    def memoize(
+        self,
+        function: None = None,
+        /,
+        *,
+        ttl: Seconds | None = None,
+        name: str | None = None,
+        version: Any = None,
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        typed: bool = False,
+        condition: Callable[[Any], bool] | None = None,
+    ) -> Memoizer: ...
     def memoize(
         self,
         function: Callable[..., Any] | None = None,
@@ -246,7 +280,8 @@ class Cache(NativeCache):
 
         A result is found by the function's `name` (default: module and qualified name), its `version` and its arguments, as the
         signature orders them; `key` makes what stands for the arguments from them, `ignore` leaves some out by their names,
-        `typed` tells `1` from `1.0`. Results for which `condition(result)` is false are not kept.
+        `typed` tells `1` from `1.0`. Results for which `condition(result)` is false are not kept, nor are those that cannot be
+        stored, of which the first is warned about.
 
         The function gets `cache_key(...)`, `invalidate(...)`, `cache_clear()`, `cache_info()` and `__wrapped__`.
         """
@@ -255,11 +290,29 @@ class Cache(NativeCache):
         wrap = memoize(self, ttl=ttl, name=name, version=version, key=key, ignore=ignore, typed=typed, condition=condition)
         return wrap if function is None else wrap(function)
 
+    @overload
+    def memoize_batch(self, function: Callable[P, R], /) -> MemoizedBatch[P, R]: ...
+    @overload
+    def memoize_batch(
+        self,
+        function: None = None,
+        /,
+        *,
+        batch: str | None = None,
+        ttl: Seconds | None = None,
+        name: str | None = None,
+        version: Any = None,
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        typed: bool = False,
+        condition: Callable[[Any], bool] | None = None,
+    ) -> BatchMemoizer: ...
     def memoize_batch(
         self,
         function: Callable[..., Any] | None = None,
         /,
         *,
+        batch: str | None = None,
         ttl: Seconds | None = None,
         name: str | None = None,
         version: Any = None,
@@ -268,14 +321,16 @@ class Cache(NativeCache):
         typed: bool = False,
         condition: Callable[[Any], bool] | None = None,
     ) -> Any:
-        """A decorator for a function from a list of inputs (its first argument) to the list of their outputs, say a model.
+        """A decorator for a function from a list of inputs to the list of their outputs, say a model.
 
         It is called once with those inputs whose output is not known, in their order, each only once; not at all if there
-        are none. Options and attributes are those of `memoize`, for one input instead of the list.
+        are none. `batch` names the parameter that takes the inputs; by default it is the first, or the one after `self`.
+        The other options and the attributes are those of `memoize`, for one input instead of the list.
         """
-        from ._memoize import memoize_batch
+        from ._batch import memoize_batch
 
-        wrap = memoize_batch(self, ttl=ttl, name=name, version=version, key=key, ignore=ignore, typed=typed, condition=condition)
+        options = {"name": name, "version": version, "key": key, "ignore": ignore, "typed": typed, "condition": condition}
+        wrap = memoize_batch(self, batch, ttl=ttl, **options)
         return wrap if function is None else wrap(function)
 
     # The whole
@@ -346,12 +401,12 @@ def _warn_if_not_shared() -> None:
         return
     # A spawned child imports the main module, or any module makes one when it is imported later.
     imports_main = getattr(process.current_process(), "_inheriting", False)
-    if imports_main or (process.parent_process() is not None and sys._getframe(2).f_code.co_name == "<module>"):
+    if imports_main or (process.parent_process() is not None and caller()[0].f_code.co_name == "<module>"):
         words = (
             "this anonymous cache is made anew in each child process, and shares nothing with the others: "
             'give it a name (shmemo.Cache(name="app")), or pass it to the children as an argument'
         )
-        warnings.warn(words, NotSharedWarning, stacklevel=3)
+        warn(words, NotSharedWarning)
 
 
 MutableMapping.register(Cache)

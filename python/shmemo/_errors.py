@@ -183,5 +183,9 @@ class NotSharedWarning(ShmemoWarning):
     """A module makes an anonymous cache anew in a child process, which then shares nothing."""
 
 
+class NameCollisionWarning(ShmemoWarning):
+    """Two functions are memoized under one name."""
+
+
 class PickledKeyWarning(ShmemoWarning):
     """A key is pickled: keys that are equal may not meet across processes."""

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import secrets
 import threading
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ._arguments import Arguments, encode_values
-from ._errors import Busy, NotAttached, ShmemoWarning, ValueTooLarge
+from ._arguments import Arguments, encode_values, name_of
+from ._errors import Busy, Closed, NameCollisionWarning, NotAttached, ShmemoWarning, UnsupportedKey
+from ._memoized import CacheInfo
+from ._native import check_ttl, encode_key
 from ._views import MISSING
+from ._warn import warn
 
 if TYPE_CHECKING:
     from ._cache import Cache
 
-
-class CacheInfo(NamedTuple):
-    """What `cache_info()` gives: calls of this process, and results that all processes hold now."""
-
-    hits: int
-    misses: int
-    maxsize: int | None
-    currsize: int
+# Held while calls are counted, for moments. A child may be forked in one of them.
+_counting = threading.Lock()
 
 
-class Memoized:
+def _renew_lock() -> None:
+    global _counting
+    _counting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Memo:
     """What a decorator knows of one function."""
 
     def __init__(self, cache: Cache, function: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -38,15 +43,29 @@ class Memoized:
         self.condition = options["condition"]
         self.make_key = options["key"]
         self.typed = options["typed"]
-        module = getattr(function, "__module__", "").replace("__mp_main__", "__main__")
-        name = options["name"] or f"{module}:{getattr(function, '__qualname__', repr(function))}"
         self.arguments = Arguments(function, options["ignore"], options["typed"])
-        self.name = (name, options["version"])
+        self.name = (options["name"] or _own_name(function), options["version"])
         self.generation_key = ("shmemo:generation", *self.name)
         self.own_generation = secrets.randbits(62)
         self.hits = self.misses = 0
-        self.lock = threading.Lock()
         self.warned = False
+        self.check(options)
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Raises at once what each call would raise."""
+        check_ttl(self.ttl)
+        # The version has to be a key.
+        encode_key(self.generation_key)
+        for option in ("key", "condition"):
+            if options[option] is not None and not callable(options[option]):
+                raise TypeError(f"{option} is {options[option]!r}, and must be a function")
+        fingerprint = _fingerprint(self.function)
+        if self.cache._functions.setdefault(self.name, fingerprint) != fingerprint:
+            words = (
+                f"another function is memoized as {self.name[0]} already, and each gets the results of the other: "
+                "give one of them a name=, or another version= if it takes the place of the other"
+            )
+            warn(words, NameCollisionWarning)
 
     def generation(self) -> int:
         """A number that `cache_clear` changes. It is random, so one that was evicted never comes back."""
@@ -60,13 +79,13 @@ class Memoized:
             return self.own_generation
         return made if type(made) is int else self.own_generation
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any], generation: int | None = None) -> tuple[Any, ...]:
         """The key of a call's result."""
         if self.make_key is not None:
             encoded = encode_values((self.make_key(*args, **kwargs),), self.typed)
         else:
             encoded = self.arguments.encoded(self.arguments.ordered(args, kwargs))
-        return ("shmemo:result", *self.name, self.generation(), encoded)
+        return ("shmemo:result", *self.name, self.generation() if generation is None else generation, encoded)
 
     def lookup(self, key: Any) -> Any:
         """The result of this key, or MISSING."""
@@ -76,26 +95,30 @@ class Memoized:
 
     def count(self, hit: bool, times: int = 1) -> None:
         """Counts calls of this process."""
-        with self.lock:
+        with _counting:
             if hit:
                 self.hits += times
             else:
                 self.misses += times
 
     def keep(self, key: Any, result: Any) -> None:
-        """Stores a result, if it is to be kept and fits. The caller has it in any case."""
+        """Stores a result, if it is to be kept and can be. The caller has it in any case."""
         if self.condition is not None and not self.condition(result):
             return
         try:
             self.cache.set(key, result, self.ttl)
-        except (Busy, NotAttached, ValueTooLarge) as error:
+        except Closed:
+            raise
+        except Exception as error:
+            # There is no room for it, it is too long, or it cannot be encoded.
             self.not_kept(error)
 
     def not_kept(self, error: Exception) -> None:
         """Warns once."""
         if not self.warned:
             self.warned = True
-            warnings.warn(f"a result of {self.name[0]} is not kept: {error}", ShmemoWarning, stacklevel=5)
+            words = f"a result of {self.name[0]} is not kept, nor will others be: {type(error).__name__}: {error}"
+            warn(words, ShmemoWarning)
 
     def invalidate(self, key: Any) -> bool:
         """Removes the result of this key. Tells whether there was one."""
@@ -104,7 +127,7 @@ class Memoized:
     def clear(self) -> None:
         """Forgets all results, in all processes. One that is being computed now is not kept for later callers."""
         self.cache.set(self.generation_key, secrets.randbits(62), inf)
-        with self.lock:
+        with _counting:
             self.hits = self.misses = 0
 
     def info(self) -> CacheInfo:
@@ -113,8 +136,11 @@ class Memoized:
         held = sum(1 for key in self.cache if isinstance(key, tuple) and key[:-1] == head)
         return CacheInfo(self.hits, self.misses, None, held)
 
+    # The seam for having one process compute while the others wait: all that is missing is computed in one of these two and in
+    # their like for batches, which know the keys before they call the function, and have the results when it returns.
+
     def compute(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Computes a result that is missing. The seam for having one process compute while the others wait."""
+        """Computes a result that is missing."""
         result = self.function(*args, **kwargs)
         self.keep(key, result)
         return result
@@ -125,33 +151,60 @@ class Memoized:
         self.keep(key, result)
         return result
 
-    def dress(self, wrapper: Any, key_of: Callable[..., Any]) -> Any:
+    def dress(self, wrapper: Any) -> Any:
         """Gives a wrapper its attributes."""
         functools.update_wrapper(wrapper, self.function)
-        wrapper.cache_key = key_of
-        wrapper.invalidate = lambda *args, **kwargs: self.invalidate(key_of(*args, **kwargs))
+        wrapper.cache_key = lambda *args, **kwargs: self.key(args, kwargs)
+        wrapper.invalidate = lambda *args, **kwargs: self.invalidate(self.key(args, kwargs))
         wrapper.cache_clear = self.clear
         wrapper.cache_info = self.info
         wrapper.cache = self.cache
         return wrapper
 
 
-def _check(function: Any) -> None:
+def check_function(function: Any) -> None:
     if isinstance(function, (classmethod, staticmethod)):
         raise TypeError(f"memoize the function, then make it a {type(function).__name__}: put that decorator above this one")
     if not callable(function):
-        raise TypeError(f"a function is memoized, and this is {function!r}")
+        raise TypeError(f"a function is memoized, and this is {function!r}: options are given by their names, as in ttl=60")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function.__qualname__} is a generator, whose result can be used only once: return a list")
+        raise TypeError(f"{name_of(function)} is a generator, whose result can be used only once: return a list")
+
+
+def _own_name(function: Any) -> str:
+    """Module and qualified name, by which other processes know the function."""
+    name = getattr(function, "__qualname__", "<")
+    if name.endswith("<") or name.endswith("<lambda>"):
+        raise TypeError(f"{function!r} has no name by which other processes would know it: give it one by name=, or use def")
+    return f"{function.__module__}:{name}".replace("__mp_main__", "__main__")
+
+
+def _fingerprint(function: Any) -> list[Any]:
+    """Differs for functions that are not the same, as far as can be told: by their code, and the simple values in it that come
+    from the function around them. Of what other decorators made, that of all layers."""
+    found: list[Any] = []
+    while function is not None:
+        found.append(getattr(function, "__code__", None))
+        for cell in getattr(function, "__closure__", None) or ():
+            try:
+                found.append(hash(encode_key(cell.cell_contents)))
+            except (UnsupportedKey, ValueError):
+                found.append(None)
+        function = getattr(function, "__wrapped__", None)
+    return found
+
+
+def is_async(function: Any) -> bool:
+    """Whether a call gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def memoize(cache: Cache, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """See `Cache.memoize`."""
-    options["ignore"] = _names(options["ignore"])
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _check(function)
-        memo = Memoized(cache, function, options)
+        check_function(function)
+        memo = Memo(cache, function, options)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             key = memo.key(args, kwargs)
@@ -163,75 +216,6 @@ def memoize(cache: Cache, **options: Any) -> Callable[[Callable[..., Any]], Any]
             result = memo.lookup(key)
             return result if result is not MISSING else memo.compute(key, args, kwargs)
 
-        wrapper = call_async if inspect.iscoroutinefunction(function) else call
-        return memo.dress(wrapper, lambda *args, **kwargs: memo.key(args, kwargs))
+        return memo.dress(call_async if is_async(function) else call)
 
     return decorate
-
-
-def memoize_batch(cache: Cache, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """See `Cache.memoize_batch`."""
-    options["ignore"] = _names(options["ignore"])
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        _check(function)
-        memo = Memoized(cache, function, options)
-
-        def begin(inputs: Iterable[Any], rest: tuple[Any, ...], kwargs: dict[str, Any]) -> _Batch:
-            items = list(inputs)
-            return _Batch(memo, items, [memo.key((item, *rest), kwargs) for item in items])
-
-        async def call_async(inputs: Iterable[Any], /, *rest: Any, **kwargs: Any) -> list[Any]:
-            batch = begin(inputs, rest, kwargs)
-            if batch.missing:
-                batch.keep(await function(batch.inputs(), *rest, **kwargs))
-            return batch.results()
-
-        def call(inputs: Iterable[Any], /, *rest: Any, **kwargs: Any) -> list[Any]:
-            batch = begin(inputs, rest, kwargs)
-            if batch.missing:
-                batch.keep(function(batch.inputs(), *rest, **kwargs))
-            return batch.results()
-
-        wrapper = call_async if inspect.iscoroutinefunction(function) else call
-        return memo.dress(wrapper, lambda item, /, *rest, **kwargs: memo.key((item, *rest), kwargs))
-
-    return decorate
-
-
-def _names(ignore: Iterable[str]) -> tuple[str, ...]:
-    return (ignore,) if isinstance(ignore, str) else tuple(ignore)
-
-
-class _Batch:
-    """One call of a function from a list to a list."""
-
-    def __init__(self, memo: Memoized, items: list[Any], keys: list[Any]) -> None:
-        self.memo, self.items, self.keys = memo, items, keys
-        self.known = memo.cache.get_many(keys)
-        # The first place of each key that has no result, in order.
-        self.missing: dict[Any, int] = {}
-        for place, key in enumerate(keys):
-            if key not in self.known:
-                self.missing.setdefault(key, place)
-        memo.count(False, len(self.missing))
-        memo.count(True, len(keys) - len(self.missing))
-
-    def inputs(self) -> list[Any]:
-        """What is to be computed."""
-        return [self.items[place] for place in self.missing.values()]
-
-    def keep(self, outputs: Iterable[Any]) -> None:
-        """Takes what was computed."""
-        outputs = list(outputs)
-        if len(outputs) != len(self.missing):
-            name = self.memo.name[0]
-            words = f"{name} was given {len(self.missing)} inputs and gave {len(outputs)} outputs: it must give one for each"
-            raise ValueError(words)
-        for key, output in zip(self.missing, outputs, strict=True):
-            self.known[key] = output
-            self.memo.keep(key, output)
-
-    def results(self) -> list[Any]:
-        """The outputs of all inputs."""
-        return [self.known[key] for key in self.keys]

@@ -1,18 +1,29 @@
 """The native half of shmemo."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, Final, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 
-__all__ = ["LARGE", "VERSION", "NativeCache", "NativeIter", "decode_key", "decode_value", "encode_key", "encode_value"]
+__all__ = [
+    "LARGE",
+    "VERSION",
+    "NativeCache",
+    "NativeIter",
+    "check_ttl",
+    "decode_key",
+    "decode_value",
+    "encode_key",
+    "encode_value",
+]
 
 LARGE: Final[int]
 VERSION: Final[str]
 
+def check_ttl(ttl: float | dt.timedelta | None, /) -> None: ...
 def encode_key(key: Any, /, depth: int = 0) -> bytes: ...
 def decode_key(data: bytes, /) -> Any: ...
 def encode_value(value: Any, /, codec: Any) -> bytes: ...
@@ -24,7 +35,7 @@ class NativeIter:
     def __next__(self) -> Any: ...
 
 @disjoint_base
-class NativeCache:
+class NativeCache(MutableMapping[Any, Any]):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     @overload
     def get(self, key: Any, default: None = None) -> Any: ...
@@ -37,6 +48,7 @@ class NativeCache:
     def touch(self, key: Any, ttl: float | dt.timedelta | None) -> bool: ...
     def ttl(self, key: Any) -> float | None: ...
     def incr(self, key: Any, delta: int = 1, initial: int = 0, ttl: float | dt.timedelta | None = None) -> int: ...
+    def setdefault(self, key: Any, default: Any = None, ttl: float | dt.timedelta | None = None) -> Any: ...
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]: ...
     def clear(self) -> None: ...
     def fileno(self) -> int: ...

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyKeyError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use shmemo::TimeToLive;
@@ -31,6 +31,25 @@ impl NativeCache {
     fn iterate(&self, py: Python<'_>, what: What) -> PyResult<NativeIter> {
         let (cache, codec) = lookup::handles(&self.place, py)?;
         Ok(NativeIter::new(&cache, codec, what))
+    }
+}
+
+/// What a counter is raised by: any integer of 64 bits.
+#[derive(Clone, Copy)]
+struct Addend(i64);
+
+impl<'py> FromPyObject<'_, 'py> for Addend {
+    type Error = PyErr;
+
+    fn extract(number: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = number.py();
+        number.extract().map(Self).map_err(|error: PyErr| {
+            if !error.is_instance_of::<PyOverflowError>(py) {
+                return error;
+            }
+            let words = format!("a counter and what is added to it have 64 bits, and {} has more", number.to_owned());
+            errors::plain(py, "CounterOverflow", words)
+        })
     }
 }
 
@@ -131,7 +150,7 @@ impl NativeCache {
     #[pyo3(signature = (key, value, ttl = None))]
     fn add(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let ttl = ttl::from_python(ttl)?;
-        lookup::store(&self.place, key, value, |cache, key, value| cache.add(key, value, ttl))
+        lookup::store_if(&self.place, key, value, |cache, key, value| cache.add(key, value, ttl))
     }
 
     /// Stores a value only if the key has one, in one atomic step. Tells whether it did.
@@ -140,7 +159,7 @@ impl NativeCache {
     #[pyo3(signature = (key, value, ttl = None))]
     fn replace(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let ttl = ttl::from_python(ttl)?;
-        lookup::store(&self.place, key, value, |cache, key, value| cache.replace(key, value, ttl))
+        lookup::store_if(&self.place, key, value, |cache, key, value| cache.replace(key, value, ttl))
     }
 
     /// Removes a key and gives its value: of several processes that do so at once, one gets it.
@@ -177,7 +196,7 @@ impl NativeCache {
     fn touch(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let ttl = ttl::from_python(ttl)?;
         if ttl.is_some_and(|ttl| ttl.is_zero()) {
-            return Err(errors::set(key.py(), &shmemo::SetError::ZeroTtl));
+            return Err(lookup::set_error(&self.place, key.py(), &shmemo::SetError::ZeroTtl));
         }
         // An entry that did not expire is written anew.
         let py = key.py();
@@ -199,11 +218,28 @@ impl NativeCache {
     ///
     /// Raises NotACounter (a TypeError), CounterOverflow (an OverflowError) beyond 64 bits, and what `add` raises; the key is
     /// then left as it is.
-    #[pyo3(signature = (key, delta = 1, initial = 0, ttl = None))]
-    fn incr(&self, key: &Bound<'_, PyAny>, delta: i64, initial: i64, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
+    #[pyo3(signature = (key, delta = Addend(1), initial = Addend(0), ttl = None), text_signature = "($self, key, delta=1, initial=0, ttl=None)")]
+    fn incr(&self, key: &Bound<'_, PyAny>, delta: Addend, initial: Addend, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
         let ttl = ttl::from_python(ttl)?;
-        let sum = self.on_key(key, |cache, key| cache.increment(key, delta, initial, ttl))?;
-        sum.map_err(|error| errors::increment(key.py(), &error))
+        let py = key.py();
+        let count = |cache: &shmemo::Cache, key: &[u8]| cache.increment(key, delta.0, initial.0, ttl);
+        let sum = keys::with_key(key, |key| lookup::on_key(&self.place, py, key, |cache| count(cache, key)))??;
+        sum.map_err(|error| errors::increment(py, &error, lookup::path(&self.place, py).as_ref()))
+    }
+
+    /// The value of a key; if it has none (or one that cannot be decoded), `default` is stored and given. Of several
+    /// processes that do so at once, all get the same value.
+    ///
+    /// Raises what `add` raises.
+    #[pyo3(signature = (key, default = None, ttl = None))]
+    fn setdefault<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+        ttl: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let default = default.unwrap_or_else(|| key.py().None().into_bound(key.py()));
+        lookup::get_or_store(&self.place, key, &default, ttl::from_python(ttl)?)
     }
 
     /// The values of those keys that have one, as a dict. Each get is atomic, the whole is not.

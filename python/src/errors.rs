@@ -1,6 +1,7 @@
 //! Errors of the crate as exceptions of the package: one class for each kind, with the same words.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
@@ -44,6 +45,8 @@ pub fn plain(py: Python<'_>, name: &str, message: String) -> PyErr {
 
 /// An exception of the class with this name, which is an `OSError`.
 fn of_system(py: Python<'_>, name: &str, number: i32, message: String, file: Option<&PathBuf>) -> PyErr {
+    // What stands for the path of an anonymous cache is none.
+    let file = file.filter(|file| file.as_os_str() != "(anonymous)");
     let made = class(py, name).and_then(|class| match file {
         Some(file) => class.call1((number, message, file.as_os_str())),
         None => class.call1((number, message)),
@@ -85,7 +88,10 @@ pub fn corrupt(py: Python<'_>, error: &shmemo::Corruption, file: Option<PathBuf>
 pub fn open(py: Python<'_>, error: &OpenError) -> PyErr {
     let words = in_words(error);
     let system = |name, number, file: &PathBuf| of_system(py, name, number, words.clone(), Some(file));
-    let number_of = |source: &std::io::Error, otherwise| source.raw_os_error().unwrap_or(otherwise);
+    let number_of = |source: &std::io::Error, otherwise| match source.kind() {
+        ErrorKind::InvalidInput => EINVAL,
+        _ => source.raw_os_error().unwrap_or(otherwise),
+    };
     match error {
         OpenError::InvalidOption { .. } => plain(py, "InvalidOption", words),
         OpenError::CapacityTooSmall { .. } => plain(py, "CapacityTooSmall", words),
@@ -117,26 +123,27 @@ pub fn open(py: Python<'_>, error: &OpenError) -> PyErr {
     }
 }
 
-pub fn set(py: Python<'_>, error: &SetError) -> PyErr {
+/// `file` is that of the cache, if it has a path.
+pub fn set(py: Python<'_>, error: &SetError, file: Option<&PathBuf>) -> PyErr {
     let words = in_words(error);
     match error {
         SetError::KeyTooLarge { .. } => plain(py, "KeyTooLarge", words),
         SetError::ValueTooLarge { .. } => plain(py, "ValueTooLarge", words),
         SetError::ZeroTtl => plain(py, "ZeroTtl", words),
-        SetError::Busy => of_system(py, "Busy", EAGAIN, words, None),
-        SetError::NotAttached(NotAttached::RegistryFull { .. }) => of_system(py, "RegistryFull", EUSERS, words, None),
+        SetError::Busy => of_system(py, "Busy", EAGAIN, words, file),
+        SetError::NotAttached(NotAttached::RegistryFull { .. }) => of_system(py, "RegistryFull", EUSERS, words, file),
         SetError::NotAttached(NotAttached::Io(source)) => {
-            of_system(py, "NotAttached", source.raw_os_error().unwrap_or(EIO), words, None)
+            of_system(py, "NotAttached", source.raw_os_error().unwrap_or(EIO), words, file)
         }
         _ => plain(py, "SetError", words),
     }
 }
 
-pub fn increment(py: Python<'_>, error: &IncrementError) -> PyErr {
+pub fn increment(py: Python<'_>, error: &IncrementError, file: Option<&PathBuf>) -> PyErr {
     match error {
         IncrementError::NotACounter { .. } => plain(py, "NotACounter", in_words(error)),
         IncrementError::Overflow { .. } => plain(py, "CounterOverflow", in_words(error)),
-        IncrementError::Set(source) => set(py, source),
+        IncrementError::Set(source) => set(py, source, file),
         _ => plain(py, "IncrementError", in_words(error)),
     }
 }

@@ -39,7 +39,7 @@ fn put(key: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> Result<(), Fail
     } else if let Some(int) = exactly::<PyInt>(key) {
         encode::put_int(int, out)?;
     } else if let Some(bytes) = exactly::<PyBytes>(key) {
-        put_bytes(out, tag::BYTES, bytes.as_bytes());
+        encode::put_content(bytes.py(), out, tag::BYTES, bytes.as_bytes());
     } else if let Some(tuple) = exactly::<PyTuple>(key) {
         let depth = wire::deeper(depth)?;
         out.push(tag::TUPLE);
@@ -129,10 +129,10 @@ fn take_other<'py>(py: Python<'py>, tag: u8, content: Bound<'py, PyAny>) -> Resu
 /// Raises UnsupportedKey (a TypeError) for a type that cannot be a key, NestedTooDeep (a ValueError).
 #[pyfunction]
 #[pyo3(signature = (key, /, depth = 0))]
-pub fn encode_key<'py>(key: &Bound<'py, PyAny>, depth: u32) -> PyResult<Bound<'py, PyBytes>> {
+pub fn encode_key<'py>(key: &Bound<'py, PyAny>, depth: u32) -> PyResult<Bound<'py, PyAny>> {
     let mut out = Vec::new();
     put(key, &mut out, depth).map_err(|fail| fail.into_error(key.py()))?;
-    Ok(PyBytes::new(key.py(), &out))
+    encode::make_bytes(key.py(), &out)
 }
 
 /// The key that these bytes stand for, in the form that all keys equal to it share: `True` comes back as `1`.

@@ -33,6 +33,8 @@ mod _native {
     #[pymodule_export]
     use super::keys::{decode_key, encode_key};
     #[pymodule_export]
+    use super::ttl::check_ttl;
+    #[pymodule_export]
     use super::values::{decode_value, encode_value};
 
     /// Texts and bytes of at least this many bytes are copied without the interpreter's lock.

@@ -1,12 +1,12 @@
 //! Reading and writing single keys: the fast path.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use shmemo::SetError;
+use shmemo::{SetError, UpTo};
 
 use crate::codec::Codec;
 use crate::encode::Fail;
@@ -16,79 +16,17 @@ use crate::{errors, keys, values};
 pub const LARGE: usize = 64 << 10;
 /// A buffer larger than this is not kept for the next time.
 const KEPT: usize = 1 << 20;
-/// Keys that are remembered to have large values.
-const REMEMBERED: usize = 64;
 
 /// An open cache, and what it takes to encode for it.
 pub struct Open {
     pub cache: shmemo::Cache,
     pub codec: Arc<Codec>,
-    large: Arc<LargeKeys>,
 }
 
 impl Open {
     pub fn new(cache: shmemo::Cache, codec: Codec) -> Self {
-        Self { cache, codec: Arc::new(codec), large: Arc::default() }
+        Self { cache, codec: Arc::new(codec) }
     }
-}
-
-/// Which keys had a large value when they were last read or written here. A guess, since the crate tells a value's length
-/// only with the value: it decides who waits, nothing else.
-struct LargeKeys {
-    /// What keys that are not remembered had when they were read, the last one in the lowest bit: 1 for a large value. Only
-    /// once there was one, which sets the top bit.
-    seen: AtomicU64,
-    marks: [AtomicU64; REMEMBERED],
-}
-
-/// Set once there was a large value.
-const ANY: u64 = 1 << 63;
-/// The keys that were read last ...
-const RECENT: u64 = 0xff;
-/// ... and how many of them have to have had large values for the next to be taken to have one.
-const MANY: u32 = 4;
-
-impl Default for LargeKeys {
-    fn default() -> Self {
-        Self { seen: AtomicU64::new(0), marks: std::array::from_fn(|_| AtomicU64::new(0)) }
-    }
-}
-
-impl LargeKeys {
-    /// Whether a key is likely to have a large value.
-    #[inline]
-    fn has(&self, key: &[u8]) -> bool {
-        // Relaxed, here and below: nothing is inferred from them.
-        let seen = self.seen.load(Ordering::Relaxed);
-        seen != 0 && (self.remembers(key) || (seen & RECENT).count_ones() >= MANY)
-    }
-
-    fn remembers(&self, key: &[u8]) -> bool {
-        let mark = mark(key);
-        self.marks[mark as usize % REMEMBERED].load(Ordering::Relaxed) == mark
-    }
-
-    #[inline]
-    fn note_read(&self, key: &[u8], len: usize) {
-        let seen = self.seen.load(Ordering::Relaxed);
-        if (seen != 0 || len >= LARGE) && !self.remembers(key) {
-            self.seen.store(seen << 1 | u64::from(len >= LARGE) | ANY, Ordering::Relaxed);
-            self.note(key, len);
-        }
-    }
-
-    fn note(&self, key: &[u8], len: usize) {
-        if len >= LARGE {
-            let mark = mark(key);
-            self.marks[mark as usize % REMEMBERED].store(mark, Ordering::Relaxed);
-            self.seen.fetch_or(ANY, Ordering::Relaxed);
-        }
-    }
-}
-
-/// FNV-1a, never zero.
-fn mark(key: &[u8]) -> u64 {
-    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) | 1 << 63
 }
 
 thread_local! {
@@ -152,17 +90,20 @@ pub fn handles(place: &Place, py: Python<'_>) -> PyResult<(shmemo::Cache, Arc<Co
     with_open(place, py, |open| (open.cache.clone(), open.codec.clone()))
 }
 
-/// Runs `f` on the open cache, without the interpreter's lock if this key is likely to have a large value. `f` must not call
-/// into Python.
+/// Runs `f` on the open cache, without the interpreter's lock if this key has a large value, of which `f` makes a copy. `f`
+/// must not call into Python.
 #[inline]
-pub fn on_key<R: Send>(place: &Place, py: Python<'_>, key: &[u8], mut f: impl FnMut(&shmemo::Cache) -> R + Send) -> PyResult<R> {
-    match with_open(place, py, |open| (!open.large.has(key)).then(|| f(&open.cache)))? {
+pub fn on_key<R: Send>(place: &Place, py: Python<'_>, key: &[u8], f: impl Fn(&shmemo::Cache) -> R + Sync) -> PyResult<R> {
+    match with_open(place, py, |open| (!has_large(&open.cache, key)).then(|| f(&open.cache)))? {
         Some(result) => Ok(result),
-        None => {
-            let (cache, _) = handles(place, py)?;
-            Ok(py.detach(|| f(&cache)))
-        }
+        None => handles(place, py).map(|(cache, _)| py.detach(|| f(&cache))),
     }
+}
+
+/// Whether a key has a large value at this moment. What it is a moment later decides who waits, nothing else.
+#[inline]
+fn has_large(cache: &shmemo::Cache, key: &[u8]) -> bool {
+    cache.value_len(key).is_some_and(|len| len >= LARGE)
 }
 
 /// The value of a key. One that cannot be read is none, unless the codec raises.
@@ -174,35 +115,24 @@ pub fn get<'py>(place: &Place, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound
         return Ok(None);
     }
     let value = decode(place, py, &buffer);
-    if buffer.capacity() > KEPT {
-        give_back(py, buffer);
-    }
+    give_back(py, buffer);
     value
 }
 
-/// To give back memory takes long, too.
-#[cold]
-fn give_back(py: Python<'_>, memory: impl Send) {
-    py.detach(|| drop(memory));
+/// To give back much memory takes long, too.
+#[inline]
+fn give_back(py: Python<'_>, buffer: Buffer) {
+    if buffer.capacity() > KEPT {
+        py.detach(|| drop(buffer));
+    }
 }
 
 #[inline]
 fn read(place: &Place, py: Python<'_>, key: &[u8], buffer: &mut Vec<u8>) -> PyResult<bool> {
-    let found = with_open(place, py, |open| {
-        (!open.large.has(key)).then(|| {
-            let found = open.cache.get_into(key, buffer);
-            open.large.note_read(key, buffer.len());
-            found
-        })
-    })?;
-    match found {
-        Some(found) => Ok(found),
-        None => {
-            let (cache, _) = handles(place, py)?;
-            let found = py.detach(|| cache.get_into(key, buffer));
-            with_open(place, py, |open| open.large.note_read(key, buffer.len()))?;
-            Ok(found)
-        }
+    match with_open(place, py, |open| open.cache.get_up_to(key, LARGE - 1, buffer))? {
+        UpTo::Copied => Ok(true),
+        UpTo::Absent => Ok(false),
+        UpTo::Longer(_) => handles(place, py).map(|(cache, _)| py.detach(|| cache.get_into(key, buffer))),
     }
 }
 
@@ -215,10 +145,9 @@ pub fn decode<'py>(place: &Place, py: Python<'py>, bytes: &[u8]) -> PyResult<Opt
 
 /// The same of bytes that are not needed any more.
 pub fn decode_owned<'py>(place: &Place, py: Python<'py>, bytes: Vec<u8>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let value = decode(place, py, &bytes);
-    if bytes.capacity() > KEPT {
-        give_back(py, bytes);
-    }
+    let buffer = Buffer(bytes);
+    let value = decode(place, py, &buffer);
+    give_back(py, buffer);
     value
 }
 
@@ -241,7 +170,28 @@ pub fn store<R: Send>(
     place: &Place,
     key: &Bound<'_, PyAny>,
     value: &Bound<'_, PyAny>,
-    store: impl FnOnce(&shmemo::Cache, &[u8], &[u8]) -> Result<R, SetError> + Send,
+    store: impl Fn(&shmemo::Cache, &[u8], &[u8]) -> Result<R, SetError> + Sync,
+) -> PyResult<R> {
+    store_over(place, key, value, |_, _| false, store)
+}
+
+/// The same for what looks at the value that is there, of which the crate makes a copy.
+pub fn store_if<R: Send>(
+    place: &Place,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    store: impl Fn(&shmemo::Cache, &[u8], &[u8]) -> Result<R, SetError> + Sync,
+) -> PyResult<R> {
+    store_over(place, key, value, has_large, store)
+}
+
+#[inline]
+fn store_over<R: Send>(
+    place: &Place,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    takes_long: impl Fn(&shmemo::Cache, &[u8]) -> bool,
+    store: impl Fn(&shmemo::Cache, &[u8], &[u8]) -> Result<R, SetError> + Sync,
 ) -> PyResult<R> {
     let py = key.py();
     let mut buffer = Buffer::take();
@@ -249,17 +199,58 @@ pub fn store<R: Send>(
     values::encode(value, &codec, &mut buffer)?;
     let value = buffer.as_slice();
     let result = keys::with_key(key, |key| {
-        if value.len() < LARGE {
-            return with_open(place, py, |open| store(&open.cache, key, value));
+        let quickly = |open: &Open| {
+            let is_quick = value.len() < LARGE && !takes_long(&open.cache, key);
+            is_quick.then(|| store(&open.cache, key, value))
+        };
+        match with_open(place, py, quickly)? {
+            Some(result) => Ok(result),
+            None => handles(place, py).map(|(cache, _)| py.detach(|| store(&cache, key, value))),
         }
-        with_open(place, py, |open| open.large.note(key, value.len()))?;
-        let (cache, _) = handles(place, py)?;
-        Ok(py.detach(|| store(&cache, key, value)))
     })??;
-    if buffer.capacity() > KEPT {
-        give_back(py, buffer);
+    give_back(py, buffer);
+    result.map_err(|error| set_error(place, py, &error))
+}
+
+/// The exception for an error of a write, which names the file.
+#[cold]
+pub fn set_error(place: &Place, py: Python<'_>, error: &SetError) -> PyErr {
+    errors::set(py, error, path(place, py).as_ref())
+}
+
+/// The path of the open cache, if it has one.
+pub fn path(place: &Place, py: Python<'_>) -> Option<PathBuf> {
+    with_open(place, py, |open| open.cache.path().map(Path::to_path_buf)).ok().flatten()
+}
+
+/// The value of a key; if it has none, or none that can be read, `default` is stored and given.
+pub fn get_or_store<'py>(
+    place: &Place,
+    key: &Bound<'py, PyAny>,
+    default: &Bound<'py, PyAny>,
+    ttl: Option<Duration>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = key.py();
+    loop {
+        let mut found = Buffer::take();
+        let is_there = keys::with_key(key, |key| read(place, py, key, &mut found))??;
+        if is_there && let Some(value) = decode(place, py, &found)? {
+            give_back(py, found);
+            return Ok(value);
+        }
+        // What cannot be read is replaced, and nothing else.
+        let unreadable: &[u8] = &found;
+        let stored =
+            store_if(place, key, default, |cache, key, value| match if is_there { cache.get_versioned(key) } else { None } {
+                Some((bytes, version)) if bytes == unreadable => cache.compare_and_swap(key, version, value, ttl),
+                Some(_) => Ok(false),
+                None => cache.add(key, value, ttl),
+            })?;
+        if stored {
+            return Ok(default.clone());
+        }
+        py.check_signals()?;
     }
-    result.map_err(|error| errors::set(py, &error))
 }
 
 /// Stores a value whatever was there.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use shmemo::{Builder, Cache, OnMismatch, OpenError};
 
@@ -34,7 +35,7 @@ pub struct Options<'py> {
 }
 
 impl Options<'_> {
-    fn builder(&self) -> PyResult<Builder> {
+    fn builder(&self, py: Python<'_>) -> PyResult<Builder> {
         let mut builder =
             Cache::builder().mode(self.mode).prefault(self.prefault).allow_unknown_filesystem(self.allow_unknown_filesystem);
         if let Some(bytes) = self.capacity {
@@ -52,7 +53,7 @@ impl Options<'_> {
         if let Some(count) = self.max_processes {
             builder = builder.max_processes(count);
         }
-        match ttl::from_python(self.default_ttl.as_ref())? {
+        match ttl::from_python(self.default_ttl.as_ref()).map_err(|error| of_the_option(py, error))? {
             // Longer ones are for ever, which is what none is.
             Some(ttl) if ttl < Duration::from_secs(1 << 31) => Ok(builder.default_ttl(ttl)),
             _ => Ok(builder),
@@ -60,10 +61,19 @@ impl Options<'_> {
     }
 }
 
+/// What is wrong with a time to live, as the error of an option.
+fn of_the_option(py: Python<'_>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyValueError>(py) {
+        errors::plain(py, "InvalidOption", format!("the option default_ttl: {}", error.value(py)))
+    } else {
+        error
+    }
+}
+
 /// Opens without the interpreter's lock. Also gives the error that was not raised, if the file is not what was asked for
 /// and is used as it is.
 pub fn open(py: Python<'_>, target: Target, options: &Options<'_>) -> PyResult<(Cache, Option<String>)> {
-    let builder = options.builder()?;
+    let builder = options.builder(py)?;
     let on_mismatch = options.on_mismatch.clone();
     py.detach(|| match target {
         Target::Path(path) => open_path(&builder, &path, &on_mismatch),

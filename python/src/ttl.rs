@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -13,11 +14,19 @@ pub fn from_python(ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>>
     let py = ttl.py();
     let seconds: f64 = match ttl.extract() {
         Ok(seconds) => seconds,
+        // An integer that no float is near to.
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+            if ttl.lt(0)? {
+                -f64::INFINITY
+            } else {
+                f64::INFINITY
+            }
+        }
         Err(_) if ttl.hasattr(intern!(py, "total_seconds"))? => ttl.call_method0(intern!(py, "total_seconds"))?.extract()?,
         Err(_) => {
             let name = ttl.get_type().fully_qualified_name()?;
             let words = format!("a time to live is a number of seconds, a timedelta or None, and not {name}");
-            return Err(pyo3::exceptions::PyTypeError::new_err(words));
+            return Err(PyTypeError::new_err(words));
         }
     };
     if seconds.is_nan() || seconds < 0.0 {
@@ -29,4 +38,14 @@ pub fn from_python(ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>>
     // The crate rounds up to a millisecond, and refuses zero.
     let is_tiny = duration.is_zero() && seconds > 0.0;
     Ok(Some(if is_tiny { Duration::from_nanos(1) } else { duration }))
+}
+
+/// Raises what a time to live is refused with: TypeError, InvalidTtl, ZeroTtl.
+#[pyfunction]
+#[pyo3(signature = (ttl, /))]
+pub fn check_ttl(py: Python<'_>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match from_python(ttl)? {
+        Some(ttl) if ttl.is_zero() => Err(errors::set(py, &shmemo::SetError::ZeroTtl, None)),
+        _ => Ok(()),
+    }
 }

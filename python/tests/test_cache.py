@@ -76,8 +76,14 @@ def test_times_to_live(cache: shmemo.Cache) -> None:
     for ttl in (0, -1, math.nan):
         with pytest.raises(ValueError, match="time to live"):
             cache.set("k", 1, ttl)
-    with pytest.raises(TypeError, match="timedelta"):
-        cache.set("k", 1, "1")  # type: ignore[arg-type]
+    for no_time in ("1", [1], 1j, dt.datetime.now()):
+        with pytest.raises(TypeError, match="timedelta"):
+            cache.set("k", 1, no_time)  # type: ignore[arg-type]
+    # What no float is near to.
+    cache.set("k", 1, 10**400)
+    assert cache.ttl("k") == math.inf
+    with pytest.raises(shmemo.InvalidTtl):
+        cache.set("k", 1, -(10**400))
 
 
 def test_a_default_time_to_live() -> None:
@@ -100,6 +106,13 @@ def test_counters(cache: shmemo.Cache) -> None:
     with pytest.raises(OverflowError) as overflow:
         cache.incr("large")
     assert isinstance(overflow.value, shmemo.CounterOverflow) and cache["large"] == 2**63 - 1
+    for too_large in ((2**63,), (1, -(2**63) - 1)):
+        with pytest.raises(shmemo.CounterOverflow, match="64 bits"):
+            cache.incr("n", *too_large)
+    for no_number in (1.0, "1", None):
+        with pytest.raises(TypeError):
+            cache.incr("n", no_number)  # type: ignore[arg-type]
+    assert cache["n"] == 6
 
 
 def test_many_at_once(cache: shmemo.Cache) -> None:
@@ -110,6 +123,29 @@ def test_many_at_once(cache: shmemo.Cache) -> None:
     assert left is not None and left > 50 and cache.ttl("x") == math.inf
     cache.clear()
     assert len(cache) == 0 and cache.get_many(range(100)) == {}
+
+
+def test_pairs_are_given_in_all_ways_that_a_dict_takes(cache: shmemo.Cache) -> None:
+    class Keyed:
+        def keys(self) -> list[str]:
+            return ["h"]
+
+        def __getitem__(self, key: str) -> str:
+            return key * 2
+
+    cache.update([["a", 1], ("b", 2), "cd", iter(("e", 3))])  # type: ignore[list-item]
+    cache.update(zip("fg", (4, 5), strict=True), self=6, pairs=7)
+    cache.update(Keyed())
+    assert dict(cache) == {"a": 1, "b": 2, "c": "d", "e": 3, "f": 4, "g": 5, "self": 6, "pairs": 7, "h": "hh"}
+    cache.clear()
+    for wrong, error in (([("x", 1), 5], TypeError), ([("x", 1), (1, 2, 3)], ValueError), (None, TypeError)):
+        with pytest.raises(error):
+            cache.set_many(wrong)  # type: ignore[arg-type]
+    assert len(cache) == 0, "all are looked at before the first is stored"
+    # All are tried.
+    with pytest.raises(shmemo.ValueTooLarge):
+        cache.set_many({"a": 1, "large": bytes(1 << 20), "b": 2})
+    assert dict(cache) == {"a": 1, "b": 2}
 
 
 def test_sizes_and_limits() -> None:
@@ -133,22 +169,6 @@ def test_sizes_and_limits() -> None:
             cache[bytes(1 << 17)] = 1
 
 
-def test_errors_are_the_built_in_ones_that_fit(path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as missing:
-        shmemo.Cache("/dev/shm/no/such/dir/file")
-    assert isinstance(missing.value, shmemo.OpenError)
-    path.write_bytes(b"something else, which is not to be touched" * 1000)
-    with pytest.raises(shmemo.NotAShmemoFile) as raised:
-        shmemo.Cache(path)
-    assert isinstance(raised.value, OSError) and raised.value.errno and raised.value.filename == str(path)
-    kinds = [kind for kind in vars(shmemo).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) > 40 and all(issubclass(kind, (shmemo.Error, shmemo.ShmemoWarning)) and kind.__doc__ for kind in kinds)
-    with pytest.raises(shmemo.InvalidOption):
-        shmemo.Cache(path, name="x")
-    with pytest.raises(shmemo.InvalidOption):
-        shmemo.Cache(name="../x")
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -157,13 +177,35 @@ def test_errors_are_the_built_in_ones_that_fit(path: Path) -> None:
         {"capacity": 1 << 70},
         {"max_entries": -1},
         {"max_value_len": "x"},
+        {"capacity": "9" * 400},
         {"max_processes": 1 << 32},
+        {"default_ttl": -1},
+        {"default_ttl": 0},
+        {"mode": "rw"},
+        {"prefault": "yes"},
+        {"pickle": 1},
+        {"allow_unknown_filesystem": None},
+        {"on_mismatch": "ask"},
+        {"on_undecodable": True},
+        {"serializer": 5},
+        {"name": 5},
     ],
-    ids=str,
+    ids=lambda options: str(options)[:40],
 )
 def test_an_impossible_option_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(shmemo.InvalidOption, match=next(iter(options)).replace("max_value_len", "size")):
         shmemo.Cache(**options)
+
+
+def test_a_path_is_anything_that_names_a_file(path: Path) -> None:
+    with shmemo.Cache(path, capacity="1MB") as cache:
+        cache["k"] = 1
+        for same in (str(path), os.fsencode(path), os.path.relpath(path)):
+            with shmemo.Cache(same) as other:
+                assert other["k"] == 1
+    for wrong in (5, 1.5, ["x"]):
+        with pytest.raises(TypeError):
+            shmemo.Cache(wrong)  # type: ignore[arg-type]
 
 
 def test_another_capacity_warns_and_uses_what_is_there(path: Path) -> None:

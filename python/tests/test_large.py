@@ -32,8 +32,9 @@ def large() -> Iterator[shmemo.Cache]:
 
 
 @pytest.fixture
-def lets_others_run() -> Iterator[Callable[[Callable[[], Any]], bool]]:
-    """Tells whether a call lets go of the interpreter. Nobody is made to, so another thread gets on only if it does."""
+def lets_others_run() -> Iterator[Callable[..., bool]]:
+    """Tells whether a call lets go of the interpreter. Nobody is made to, so another thread gets on only if it does. The call is
+    given what `prepare` gives, which may let go."""
     count, stop, interval = 0, False, sys.getswitchinterval()
 
     def get_on() -> None:
@@ -42,13 +43,14 @@ def lets_others_run() -> Iterator[Callable[[Callable[[], Any]], bool]]:
             count += 1
             time.sleep(0)
 
-    def tried(call: Callable[[], Any]) -> bool:
+    def tried(call: Callable[..., Any], prepare: Callable[[], tuple[Any, ...]] = tuple) -> bool:
         # Whether the other thread is quick enough is chance; that it cannot get on otherwise is not.
         end = time.monotonic() + 30
         while time.monotonic() < end:
+            given = prepare()
             time.sleep(0.001)
             before = count
-            call()
+            call(*given)
             if count != before:
                 return True
         return False
@@ -65,11 +67,15 @@ def lets_others_run() -> Iterator[Callable[[Callable[[], Any]], bool]]:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_large_values(kind: str, large: shmemo.Cache, lets_others_run: Callable[[Callable[[], Any]], bool]) -> None:
+def test_large_values(kind: str, large: shmemo.Cache, lets_others_run: Callable[..., bool]) -> None:
     value = VALUES[kind]
     assert lets_others_run(lambda: large.set("k", value))
     assert lets_others_run(lambda: large.get("k"))
-    assert lets_others_run(lambda: (large.set("k", value), large.pop("k"))[1:])
+    assert lets_others_run(large.pop, lambda: (large.set("k", value), ("k",))[1])
+    large.set("k", value)
+    # The value that is there is read, if only to leave it.
+    assert lets_others_run(lambda: large.add("k", 1)) and lets_others_run(lambda: large.setdefault("k", 1))
+    assert lets_others_run(large.replace, lambda: (large.set("k", value), ("k", 1))[1])
     large.set("k", value)
     assert lets_others_run(lambda: large.touch("k", 60))
     assert lets_others_run(lambda: large.get_many(["k"]))
@@ -78,7 +84,7 @@ def test_large_values(kind: str, large: shmemo.Cache, lets_others_run: Callable[
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_both_halves_of_a_copy(kind: str, lets_others_run: Callable[[Callable[[], Any]], bool]) -> None:
+def test_both_halves_of_a_copy(kind: str, lets_others_run: Callable[..., bool]) -> None:
     value = VALUES[kind]
     assert lets_others_run(lambda: encode_value(value, CODEC))
     data = encode_value(value, CODEC)
@@ -87,35 +93,38 @@ def test_both_halves_of_a_copy(kind: str, lets_others_run: Callable[[Callable[[]
         assert lets_others_run(lambda: decode_value(data, CODEC))
 
 
-def get(cache: shmemo.Cache, key: Any) -> Any:
-    return cache.get(key)
+def another(cache: shmemo.Cache) -> shmemo.Cache:
+    """A handle that knows nothing of what the first has seen."""
+    other = shmemo.Cache.__new__(shmemo.Cache)
+    other._set_up(None, None, *cache._arguments[2:], cache.fileno())
+    return other
 
 
-def test_the_first_get_of_a_key_where_values_are_large(
-    large: shmemo.Cache, lets_others_run: Callable[[Callable[[], Any]], bool]
-) -> None:
-    value = "x" * (1 << 20)
-    large.set_many({i: value for i in range(100)})
-    calls = []
-    for _ in range(20):
-        other = shmemo.Cache.__new__(shmemo.Cache)
-        other._set_up(None, None, *large._arguments[2:], large.fileno())
-        assert all(other[i] == value for i in range(8))
-        calls += [(other, i) for i in range(8, 100)]
-    each = iter(calls)
+def test_the_first_get_of_a_handle(large: shmemo.Cache, lets_others_run: Callable[..., bool]) -> None:
+    large["k"] = "x" * (1 << 20)
     # Of a text only the way out of the file lets go.
-    assert lets_others_run(lambda: get(*next(each)))
+    assert lets_others_run(lambda cache: cache.get("k"), lambda: (another(large),))
+    assert lets_others_run(lambda cache: cache["k"], lambda: (another(large),))
 
 
-def test_what_looks_at_the_whole_file(large: shmemo.Cache, lets_others_run: Callable[[Callable[[], Any]], bool]) -> None:
+def test_large_arguments(large: shmemo.Cache, lets_others_run: Callable[..., bool]) -> None:
+    @large.memoize
+    def f(x: Any) -> int:
+        return 1
+
+    for kind in ("bytes", "text", "array"):
+        assert f(VALUES[kind]) == 1 and lets_others_run(lambda value: f(value), lambda: (VALUES[kind],))  # noqa: B023
+
+
+def test_what_looks_at_the_whole_file(large: shmemo.Cache, lets_others_run: Callable[..., bool]) -> None:
     large.set_many({i: bytes(1000) for i in range(50_000)})
     assert lets_others_run(large.verify)
     assert lets_others_run(lambda: sum(1 for _ in large))
 
 
-def test_the_end_of_a_handle(lets_others_run: Callable[[Callable[[], Any]], bool]) -> None:
-    caches = [shmemo.Cache(capacity="64MB", prefault=True) for _ in range(12)]
-    assert lets_others_run(caches.clear)
+def test_the_end_of_a_handle(lets_others_run: Callable[..., bool]) -> None:
+    assert lets_others_run(list.clear, lambda: ([shmemo.Cache(capacity="64MB", prefault=True)],))
+    assert lets_others_run(lambda cache: cache.close(), lambda: (shmemo.Cache(capacity="64MB", prefault=True),))
     assert lets_others_run(lambda: shmemo.Cache(capacity="64MB", prefault=True).close())
 
 

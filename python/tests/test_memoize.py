@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import multiprocessing as mp
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import shmemo
+from shmemo import _arguments, _memoize
 
 calls: list[Any] = []
 
@@ -122,7 +131,7 @@ def test_options(cache: shmemo.Cache) -> None:
     with pytest.raises(TypeError, match="nothing"):
         make(ignore="nothing")
     with pytest.raises(TypeError, match="generator"):
-        cache.memoize(lambda: (yield))
+        cache.memoize(generator)
     with pytest.raises(TypeError, match="above"):
         cache.memoize(staticmethod(len))
 
@@ -227,38 +236,10 @@ def test_coroutines(cache: shmemo.Cache) -> None:
         await asyncio.sleep(0)
         return a + 1
 
-    @cache.memoize_batch
-    async def batch(inputs: list[int]) -> list[int]:
-        calls.append(list(inputs))
-        return [x * 2 for x in inputs]
-
     async def main() -> list[Any]:
-        return [await f(1), await f(a=1), await batch([1, 2]), await batch([2, 3])]
+        return [await f(1), await f(a=1)]
 
-    assert asyncio.iscoroutinefunction(f) and asyncio.run(main()) == [2, 2, [2, 4], [4, 6]]
-    assert calls == [1, [1, 2], [3]]
-
-
-def test_batches(cache: shmemo.Cache) -> None:
-    @cache.memoize_batch(ttl=60)
-    def double(inputs: list[int], factor: int = 2) -> list[int]:
-        calls.append(list(inputs))
-        return [x * factor for x in inputs]
-
-    assert double([3, 1, 3, 2]) == [6, 2, 6, 4] and double([2, 5, 1]) == [4, 10, 2] and double([5, 2]) == [10, 4]
-    assert double([]) == [] and double(iter([1, 7]), factor=2) == [2, 14]
-    assert calls == [[3, 1, 2], [5], [7]]
-    assert double([1], 3) == [3] and calls[-1] == [1]
-    assert double.invalidate(1) and double([1, 2]) == [2, 4] and calls[-1] == [1]
-    hits, misses, _, held = double.cache_info()
-    assert (hits, misses, held) == (7, 7, 6)
-
-    @cache.memoize_batch
-    def wrong(inputs: list[int]) -> list[int]:
-        return [1]
-
-    with pytest.raises(ValueError, match="one for each"):
-        wrong([1, 2])
+    assert inspect.iscoroutinefunction(f) and asyncio.run(main()) == [2, 2] and calls == [1]
 
 
 def test_a_result_that_does_not_fit_is_given_all_the_same(cache: shmemo.Cache) -> None:
@@ -266,9 +247,158 @@ def test_a_result_that_does_not_fit_is_given_all_the_same(cache: shmemo.Cache) -
     def f(n: int) -> bytes:
         return bytes(n)
 
-    with pytest.warns(shmemo.ShmemoWarning, match="not kept"):
+    with pytest.warns(shmemo.ShmemoWarning, match="not kept") as warned:
         assert len(f(1 << 20)) == 1 << 20
-    assert len(f(1 << 20)) == 1 << 20
+    assert warned[0].filename == __file__ and len(f(1 << 20)) == 1 << 20
+
+
+def test_a_result_that_cannot_be_stored_is_given_all_the_same() -> None:
+    with shmemo.Cache(capacity="2MB") as pickling, shmemo.Cache(capacity="2MB", pickle=False) as strict:
+
+        def f(x: int) -> Any:
+            calls.append(x)
+            return x if x else threading.Lock()
+
+        for cache in (pickling, strict):
+            g = cache.memoize(f)
+            with pytest.warns(shmemo.ShmemoWarning, match="lock"):
+                assert type(g(0)) is type(threading.Lock())
+            assert type(g(0)) is type(threading.Lock()) and g(1) == g(1) == 1
+        assert calls == [0, 0, 1] * 2
+    with pytest.raises(shmemo.Closed):
+        g(1)
+
+
+def test_what_no_call_could_use_is_refused_at_once(cache: shmemo.Cache) -> None:
+    def f(a: int) -> int:
+        return a
+
+    for options, error in (
+        ({"ttl": 0}, shmemo.ZeroTtl),
+        ({"ttl": -1}, shmemo.InvalidTtl),
+        ({"ttl": "1"}, TypeError),
+        ({"version": [1]}, shmemo.UnsupportedKey),
+        ({"key": "a"}, TypeError),
+        ({"condition": 1}, TypeError),
+        ({"ignore": ("b",)}, TypeError),
+    ):
+        with pytest.raises(error):
+            cache.memoize(**options)(f)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="by their names"):
+        cache.memoize(60)  # type: ignore[call-overload]
+    # Those that other processes would not know have to be given a name.
+    for nameless in (lambda x: x, functools.partial(f, 1), Callable()):
+        with pytest.raises(TypeError, match="name="):
+            cache.memoize(nameless)
+        assert cache.memoize(name=repr(type(nameless)))(nameless) is not None
+    with pytest.raises(TypeError, match="does not tell"):
+        cache.memoize(max)
+    with pytest.raises(TypeError, match="generator"):
+        cache.memoize(functools.partial(generator))
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+class Callable:
+    def __call__(self, x: int) -> int:
+        return x
+
+
+def test_two_functions_of_one_name_are_told(cache: shmemo.Cache) -> None:
+    def make(step: int) -> Any:
+        def f(x: int) -> int:
+            return x + step
+
+        return f
+
+    def f(x: int) -> int:
+        return x
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache.memoize(make(1))
+        # The same again, and others by name or version.
+        cache.memoize(make(1)), cache.memoize(version=2)(make(2)), cache.memoize(name="three")(make(3))
+    for other in (make(2), functools.wraps(make(1))(f)):
+        with pytest.warns(shmemo.NameCollisionWarning, match="name="):
+            cache.memoize(version=other.__dict__.get("v"))(other)
+
+
+def test_no_argument_is_taken_for_another_ones_conversion(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(x: Any) -> str:
+        return repr(x)
+
+    class Named(NamedTuple):
+        a: Any
+        b: Any
+
+    array = np.arange(3)
+    values = [
+        [1],
+        {1},
+        {"a": 1},
+        bytearray(b"x"),
+        int,
+        test_methods,
+        array,
+        frozenset({1}),
+        Model(3),
+        functools.partial(Model, 3),
+    ]
+    for value in values:
+        made = _arguments._converted(value)
+        forged = [made, Named(*made) if len(made) == 2 else made, ("shmemo:" + made[0], *made[1:]), [made], (made, [1])]
+        # Beside something that has to be converted as well.
+        forged += [[made, [1]], (Named(*made[:2]), [1])]
+        assert len({f.cache_key(argument) for argument in [value, [value], *forged]}) >= 7
+        assert f.cache_key(value) not in {f.cache_key(argument) for argument in forged}
+    assert f.cache_key((1, [2])) == f.cache_key(Named(1, [2]))
+
+
+def test_a_child_that_is_forked_while_another_thread_counts(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(x: int) -> int:
+        return x
+
+    with _memoize._counting:
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            os._exit(f(1) - 1)
+    assert os.waitpid(pid, 0)[1] == 0 and f(1) == 1
+
+
+def test_coroutines_that_do_not_look_like_one(cache: shmemo.Cache) -> None:
+    class Async:
+        async def __call__(self, x: int) -> int:
+            calls.append(x)
+            return x
+
+    async def plain(x: int) -> int:
+        calls.append(x)
+        return x
+
+    f, g = cache.memoize(name="f")(Async()), cache.memoize(name="g")(functools.partial(plain))
+
+    async def main() -> list[int]:
+        return [await f(1), await f(1), await g(2), await g(2)]
+
+    assert asyncio.run(main()) == [1, 1, 2, 2] and calls == [1, 2]
+
+
+def test_a_method_is_invalidated_by_its_class(cache: shmemo.Cache) -> None:
+    class Own(Model):
+        @cache.memoize
+        def run(self, x: int) -> int:
+            calls.append(x)
+            return self.weight * x
+
+    own = Own(2)
+    assert own.run(3) == 6 and Own.run.invalidate(own, 3) and own.run(3) == 6 and calls == [3, 3]
+    assert own.run.__wrapped__(own, 3) == 6
 
 
 def compute(cache: shmemo.Cache, x: int) -> bool:
@@ -281,6 +411,26 @@ def compute(cache: shmemo.Cache, x: int) -> bool:
 
     assert f(x) == x * x
     return bool(calls)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_memoized_function_can_be_a_task(method: str, tmp_path: Path, name: str) -> None:
+    (tmp_path / "tasks.py").write_text(
+        f"import os, shmemo\ncache = shmemo.Cache(name={name!r}, capacity='2MB')\n"
+        "@cache.memoize\ndef f(x):\n    cache.incr('runs')\n    return x * 2\n"
+    )
+    code = f"""if True:
+        import multiprocessing, tasks
+        if __name__ == "__main__":
+            with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                assert pool.map(tasks.f, [1, 2, 1, 2] * 5, chunksize=20) == [2, 4, 2, 4] * 5
+                pool.close()
+                pool.join()
+            assert tasks.f(1) == 2 and tasks.cache["runs"] == 2
+    """
+    (tmp_path / "main.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
