@@ -8,21 +8,25 @@ import pickle
 import re
 import sys
 import uuid
-import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ._errors import DecodeError, UndecodableWarning, UnsupportedValue
+from ._errors import DecodeError, InvalidOption, UndecodableWarning, UnsupportedValue
 from ._keys import DAY, EPOCH, EPOCH_ORDINAL, EPOCH_UTC, MICROSECOND, _int_item, _item
 from ._native import encode_key
+from ._warn import warn
 
 DTYPE = re.compile(rb"[<>|](?:[biufcSU][0-9]{1,9}|[mM]8(?:\[[0-9a-zA-Z]{1,8}\])?)")
 PICKLE_PROTOCOL = 5
 
 
 class Serializer(Protocol):
-    """What `serializer=` takes: `json`, for instance, with bytes instead of text."""
+    """What `serializer=` takes: `json`, for instance, with bytes instead of text.
+
+    One that runs no code whatever the bytes are can say so by an attribute `safe = True`. Else nothing is read by it from a
+    file that another user can write.
+    """
 
     def dumps(self, value: Any, /) -> bytes:
         """A value as bytes."""
@@ -35,12 +39,15 @@ class Codec:
     """How one cache encodes and decodes. The native half calls the four public methods."""
 
     def __init__(self, *, use_pickle: bool = True, serializer: Serializer | None = None, raising: bool = False) -> None:
+        for method in ("dumps", "loads"):
+            if serializer is not None and not callable(getattr(serializer, method, None)):
+                raise InvalidOption(f"the serializer is {serializer!r}, and must have the methods dumps and loads")
         self.use_pickle = use_pickle and serializer is None
         self.serializer = serializer
         # Whether there is a way to store what has no native encoding, or too long a one.
         self.falls_back = self.use_pickle or serializer is not None
         self.raising = raising
-        # Why nothing is unpickled from this file, if so.
+        # Why nothing whose reading may run code is read from this file, if so.
         self.distrust: str | None = None
         # Values that could not be decoded in this process.
         self.failed = 0
@@ -59,7 +66,10 @@ class Codec:
     def fall_back(self, value: Any) -> tuple[bytes, Any]:
         """An item that holds the value by the serializer, or as a pickle."""
         if self.serializer is not None:
-            return b"X", self.serializer.dumps(value)
+            data = self.serializer.dumps(value)
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"the serializer's dumps gave {type(data).__name__}, and must give bytes")
+            return b"X", data
         if not self.use_pickle:
             name = f"{type(value).__module__}.{type(value).__qualname__}"
             raise UnsupportedValue(f"{name} has no native encoding and pickle is off: convert it, or give a serializer")
@@ -76,6 +86,8 @@ class Codec:
         if tag == ord("X"):
             if self.serializer is None:
                 raise DecodeError("another program's serializer made it, and this cache was given none")
+            if self.distrust is not None and not getattr(self.serializer, "safe", False):
+                raise DecodeError(f"{self.distrust}, and the serializer does not say that it is safe (safe = True)")
             return self.serializer.loads(content)
         reader = READERS.get(tag)
         if reader is None:
@@ -89,7 +101,7 @@ class Codec:
         self.failed += 1
         if self.failed == 1:
             words = f"a value cannot be decoded and counts as missing, as will others: {type(error).__name__}: {error}"
-            warnings.warn(words, UndecodableWarning, stacklevel=2)
+            warn(words, UndecodableWarning)
 
 
 def _encode_datetime(value: dt.datetime) -> bytes | None:

@@ -11,11 +11,14 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 import weakref
 from multiprocessing import util
 
-from ._errors import InvalidOption
+from ._errors import InvalidOption, OpenFailed
 
+# Seconds for which an opener waits for one that is about to remove the file.
+PATIENCE = 10.0
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -68,12 +71,21 @@ class Presence:
 
 def _locked(path: str) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    end = time.monotonic() + PATIENCE
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return fd
+            except BlockingIOError as error:
+                # Somebody is about to remove it. That takes moments, unless it was stopped in the middle of that.
+                if time.monotonic() > end:
+                    words = "a process that is about to remove the file does not go on: end it, or remove the file"
+                    raise OpenFailed(error.errno, words, path) from None
+                time.sleep(0.001)
     except BaseException:
         os.close(fd)
         raise
-    return fd
 
 
 # Not a WeakSet: that may not be gone through while another thread adds to it.

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Iterator, KeysView, MutableMapping
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from ._cache import Cache
+from ._cache import Cache, parse_count, parse_size
+from ._codec import PICKLE_PROTOCOL
 from ._errors import NestedTooDeep, PickledKeyWarning, UnsupportedKey
+from ._native import encode_key
 from ._views import MISSING
+from ._warn import warn
 
 LONGEST_VALUE = (4 << 20) + 4096
 # A value can have a sixteenth of the capacity.
 CAPACITY = 72 << 20
-PICKLED = "shmemo:pickled"
+
+
+@dataclass(frozen=True, slots=True)
+class PickledKey:
+    """A key that is no key of a Cache. Its class sees to it that no other key is taken for one."""
+
+    data: bytes
 
 
 class ProcessSafeLRUCache:
@@ -26,9 +35,12 @@ class ProcessSafeLRUCache:
     """
 
     def __init__(self, maxkeys: int | None = None, *, capacity: int | str = CAPACITY) -> None:
-        largest = LONGEST_VALUE if capacity == CAPACITY else None
+        size = parse_count("capacity", parse_size(capacity))
+        size = CAPACITY if size is None else size
+        # As long as with the default capacity, if there is room.
+        largest = max(min(LONGEST_VALUE, size // 16), size // 64, 1)
         self.maxkeys = maxkeys
-        self._cache = Cache(capacity=capacity, max_entries=maxkeys or None, max_value_len=largest)
+        self._cache = Cache(capacity=size, max_entries=maxkeys or None, max_value_len=largest)
         self._warned = False
 
     def set(self, key: Any, value: Any, expiry: float | None = None) -> None:
@@ -72,23 +84,28 @@ class ProcessSafeLRUCache:
         if type(key) is str:
             return key
         try:
-            key in self._cache  # noqa: B015 - raises for what is no key
+            encode_key(key)
         except (NestedTooDeep, UnsupportedKey):
             hash(key)
-            data = pickle.dumps(key, 5)
+            data = pickle.dumps(key, PICKLE_PROTOCOL)
             if not self._warned:
                 self._warned = True
                 kind = f"{type(key).__module__}.{type(key).__qualname__}"
                 words = f"keys of {kind} are pickled: equal ones whose pickles differ do not meet across processes"
-                warnings.warn(words, PickledKeyWarning, stacklevel=3)
-            return (PICKLED, data)
+                warn(words, PickledKeyWarning)
+            return PickledKey(data)
         return key
 
-
-def _original(key: Any) -> Any:
-    if type(key) is tuple and len(key) == 2 and key[0] == PICKLED:
-        return pickle.loads(key[1])
-    return key
+    def _original(self, key: Any) -> Any:
+        """What a key was before it was pickled; MISSING if that cannot be read."""
+        if type(key) is not PickledKey:
+            return key
+        codec = self._cache._codec
+        try:
+            return codec.decode_other(ord("P"), key.data)
+        except Exception as error:
+            codec.undecodable(error)
+            return MISSING
 
 
 class Entries(MutableMapping[Any, Any]):
@@ -121,7 +138,8 @@ class Entries(MutableMapping[Any, Any]):
         return len(self._owner._cache)
 
     def __iter__(self) -> Iterator[Any]:
-        return (_original(key) for key in self._owner._cache)
+        owner = self._owner
+        return (original for key in owner._cache if (original := owner._original(key)) is not MISSING)
 
     def keys(self) -> KeysView[Any]:
         """The keys; while they are gone through, the value of each can be had."""
@@ -136,10 +154,12 @@ class _EntryKeys(KeysView[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         entries = self._mapping
+        owner = entries._owner
         try:
-            for key, value in entries._owner._cache.items():
-                key = _original(key)
-                entries._at = (key, value)
-                yield key
+            for key, value in owner._cache.items():
+                original = owner._original(key)
+                if original is not MISSING:
+                    entries._at = (original, value)
+                    yield original
         finally:
             entries._at = (MISSING, MISSING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing as mp
+import pickle
 import subprocess
 import sys
 import time
@@ -178,6 +179,54 @@ def test_any_hashable_key() -> None:
     assert len(lru.cache) == 2
 
 
+def test_no_key_is_taken_for_a_pickled_one() -> None:
+    lru = ProcessSafeLRUCache()
+    bomb = pickle.dumps(Bomb())
+    lru.set(("shmemo:pickled", bomb), 1)
+    lru.set(b"P" + bomb, 2)
+    assert dict(lru.cache) == {("shmemo:pickled", bomb): 1, b"P" + bomb: 2}
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("it was unpickled",)
+
+
+def test_a_pickled_key_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    lru = ProcessSafeLRUCache()
+    lru.set("plain", 1)
+    with pytest.warns(shmemo.PickledKeyWarning):
+        lru.set(Key(1), 2)
+    monkeypatch.setattr(lru._cache._codec, "distrust", "other users can write the file")
+    with pytest.warns(shmemo.UndecodableWarning, match="other users"):
+        assert dict(lru.cache) == {"plain": 1}
+    assert list(lru.cache) == ["plain"] and lru.cache[Key(1)] == 2
+
+
+SCRIPT = """
+import multiprocessing, sys, shmemo
+cache = shmemo.ProcessSafeLRUCache(3, capacity="1MB")
+
+def child():
+    pass
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=child)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_one_of_a_module_warns_where_it_is_not_shared(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script, method], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.count("NotSharedWarning") == (method != "fork")
+    # Of the line that made it, not of one in the package.
+    assert method == "fork" or f"{script}:3: NotSharedWarning" in done.stderr
+
+
 def test_the_mapping_of_entries(lru: ProcessSafeLRUCache) -> None:
     lru.cache["a"] = 1
     assert lru.cache["a"] == 1 and list(lru.cache) == ["a"] and repr(lru.cache) == "{'a': 1}"
@@ -200,9 +249,13 @@ def test_large_values() -> None:
     assert lru.get("k") == value and lru.get("l") == value
     with pytest.raises(shmemo.ValueTooLarge):
         lru.set("k", b"x" * (5 << 20))
-    small = ProcessSafeLRUCache(capacity="1MB")
-    small.set("k", b"x" * 10_000)
-    assert small.get("k") == b"x" * 10_000
+    for capacity, longest in (("1MB", 60_000), ("100MB", 4 << 20), ("512MB", 8 << 20)):
+        other = ProcessSafeLRUCache(capacity=capacity)
+        other.set("k", bytes(longest - 100))
+        assert other.get("k") == bytes(longest - 100)
+    for wrong in ({"capacity": "x"}, {"capacity": 0}, {"maxkeys": -1}, {"maxkeys": "5"}):
+        with pytest.raises((shmemo.InvalidOption, shmemo.CapacityTooSmall)):
+            ProcessSafeLRUCache(**wrong)  # type: ignore[arg-type]
 
 
 def fill(lru: ProcessSafeLRUCache, start: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import fcntl
 import multiprocessing as mp
 import os
@@ -223,6 +224,22 @@ def test_a_file_that_went_while_its_lock_was_waited_for_is_made_anew(name: str) 
         os.close(leaving)
         with opened.result(60) as cache:
             assert cache.is_current
+
+
+def test_one_that_is_stopped_while_it_removes_a_file_is_not_waited_for_for_ever(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _presence.path_of(name)
+    shmemo.Cache(path, capacity="1MB").close()
+    leaving = os.open(path, os.O_RDWR)
+    fcntl.flock(leaving, fcntl.LOCK_EX)
+    monkeypatch.setattr(_presence, "PATIENCE", 0.1)
+    with pytest.raises(shmemo.OpenFailed, match="does not go on") as raised:
+        shmemo.Cache(name=name)
+    assert (raised.value.errno, raised.value.filename) == (errno.EAGAIN, path)
+    os.close(leaving)
+    with shmemo.Cache(name=name) as cache:
+        assert cache.is_current
 
 
 def test_a_child_that_got_no_lock_does_not_remove_the_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 import random
+import types
 import warnings
 from decimal import Decimal
 from pathlib import Path
@@ -201,6 +202,27 @@ def test_a_serializer_takes_the_place_of_pickle(path: Path) -> None:
             assert other.get("thing") is None
 
 
+def test_a_serializer_that_gives_no_bytes_is_told(cache: shmemo.Cache) -> None:
+    with shmemo.Cache(capacity="1MB", serializer=json) as other:  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="must give bytes"):
+            other["k"] = collections.OrderedDict(a=1)
+        other["k"] = {"a": 1}
+        assert other["k"] == {"a": 1}, "what has an encoding does not come to the serializer"
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_serializer_reads_what_others_can_write_only_if_it_is_safe(safe: bool, path: Path) -> None:
+    serializer: Any = types.SimpleNamespace(dumps=pickle.dumps, loads=pickle.loads, safe=safe)
+    with shmemo.Cache(path, capacity="4MB", mode=0o622, serializer=serializer) as cache:
+        cache["thing"] = Thing(1)
+        if safe:
+            assert cache["thing"] == Thing(1)
+        else:
+            with pytest.warns(shmemo.UndecodableWarning, match="safe = True") as warned:
+                assert cache.get("thing") is None
+            assert warned[0].filename == __file__
+
+
 def test_what_cannot_be_decoded_is_a_counted_miss_with_one_warning(cache: shmemo.Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache["a"], cache["b"], cache["c"] = Thing(1), Thing(2), 3
     monkeypatch.delitem(globals(), "Thing")
@@ -213,7 +235,7 @@ def test_what_cannot_be_decoded_is_a_counted_miss_with_one_warning(cache: shmemo
             cache["b"]
         assert list(cache.items()) == [("c", 3)] and cache.get_many(["a", "c"]) == {"c": 3}
         assert cache.pop("a", 7) == 7 and "a" not in cache
-        assert cache.setdefault("b", 9) == 9 and cache["b"] == 9
+        assert cache.setdefault("b", 9) == 9 and cache["b"] == 9 and cache.setdefault("b", 10) == 9
     assert cache.stats().undecodable >= 5
 
 
