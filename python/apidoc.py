@@ -15,7 +15,7 @@ from typing import Any
 import shmemo
 
 PAGE = Path(__file__).with_name("API.md")
-CLASSES = ["Cache", "ProcessSafeLRUCache", "Stats", "Report", "CacheInfo", "Serializer"]
+CLASSES = ["Cache", "Memoized", "MemoizedBatch", "CacheInfo", "ProcessSafeLRUCache", "Stats", "Report", "Serializer"]
 # What the docstrings of special methods would say.
 SPECIAL = {
     "__getitem__": "`cache[key]`: the value of a key. Raises KeyError if it has none.",
