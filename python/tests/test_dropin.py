@@ -62,7 +62,7 @@ from shmemo import ProcessSafeLRUCache
 
 
 def store_and_read(cache, key, value):
-    cache.set(key, value, expiry=10)
+    cache.set(key, value, expiry=600)
     print("Stored", key, "got back", cache.get(key))
 
 

@@ -203,8 +203,13 @@ def test_random_numbers_are_one_key_if_they_are_equal() -> None:
 @pytest.mark.parametrize(
     "key",
     [[1], {}, {1}, bytearray(b"x"), object(), Mutable(1), 1j, (1, [2]), np.array([1]), np.void(b"x"), int, print]
-    + [np.datetime64("NaT"), np.datetime64("2026-01-31T00:00:00.000000001"), np.datetime64("20000-01-01"), np.timedelta64("NaT")]
-    + [np.datetime64(2**62, "Y"), np.timedelta64(2**62, "D"), np.timedelta64(1, "Y"), np.timedelta64(1), np.clongdouble(1j)]
+    + [
+        np.datetime64("NaT", "us"),
+        np.datetime64("2026-01-31T00:00:00.000000001"),
+        np.datetime64("20000-01-01"),
+        np.timedelta64("NaT", "s"),
+    ]
+    + [np.datetime64(2**62, "Y"), np.timedelta64(2**62, "D"), np.timedelta64(1, "Y"), np.clongdouble(1j)]
     + [Decimal("1e999999"), PureWindowsPath("a"), frozenset({Mutable})],
     ids=repr,
 )
