@@ -46,11 +46,16 @@ class Arguments:
         self.has_variable = not kinds <= NAMED
         self.names = list(parameters)
         self.positional = sum(parameter.kind in POSITIONAL for parameter in parameters.values())
+        # How many arguments are in the right order already, if they are that many.
+        plain = not (self.has_variable or self.ignored) and self.positional == len(self.names)
+        self.in_order = self.positional if plain else -1
         self.by_name = {name for name, parameter in parameters.items() if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY}
         self.defaults = {name: parameter.default for name, parameter in parameters.items() if parameter.default is not EMPTY}
 
     def ordered(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """The values of all parameters that are not ignored, in the signature's order. Raises TypeError as the call would."""
+        if len(args) == self.in_order and not kwargs:
+            return args
         values = None if self.has_variable else self._fill(args, kwargs)
         if values is None:
             return self._bound(args, kwargs)

@@ -10,11 +10,11 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, MutableMapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from ._codec import Codec, Serializer
 from ._errors import Closed, GeometryWarning, InvalidOption, NotSharedWarning, OpenFailed
-from ._memoized import Memoized, MemoizedBatch
+from ._memoized import BatchMemoizer, Memoized, MemoizedBatch, Memoizer
 from ._native import NativeCache
 from ._report import Report, Stats
 from ._views import MISSING, CacheItems, CacheKeys, CacheValues
@@ -58,18 +58,6 @@ def parse_count(option: str, given: Any, bits: int = 63) -> int | None:
     if not 0 <= number < 1 << bits:
         raise InvalidOption(f"the option {option} is {given!r}, and must be a whole number, not negative and below 2**{bits}")
     return number
-
-
-class Memoizer(Protocol):
-    """What `memoize` gives if it is given options alone."""
-
-    def __call__(self, function: Callable[P, R], /) -> Memoized[P, R]: ...
-
-
-class BatchMemoizer(Protocol):
-    """What `memoize_batch` gives if it is given options alone."""
-
-    def __call__(self, function: Callable[P, R], /) -> MemoizedBatch[P, R]: ...
 
 
 class Cache(NativeCache):

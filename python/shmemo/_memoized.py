@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Rest = ParamSpec("Rest")
 Owner = TypeVar("Owner")
+R = TypeVar("R")
 Result = TypeVar("Result", covariant=True)
 
 
@@ -86,3 +87,15 @@ class MemoizedBatch(Protocol[P, Result]):
 
     def cache_info(self) -> CacheInfo:
         """Counts. To count the results all keys of the cache are gone through."""
+
+
+class Memoizer(Protocol):
+    """What `memoize` gives if it is given options alone."""
+
+    def __call__(self, function: Callable[P, R], /) -> Memoized[P, R]: ...
+
+
+class BatchMemoizer(Protocol):
+    """What `memoize_batch` gives if it is given options alone."""
+
+    def __call__(self, function: Callable[P, R], /) -> MemoizedBatch[P, R]: ...

@@ -222,8 +222,7 @@ impl NativeCache {
     fn incr(&self, key: &Bound<'_, PyAny>, delta: Addend, initial: Addend, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
         let ttl = ttl::from_python(ttl)?;
         let py = key.py();
-        let count = |cache: &shmemo::Cache, key: &[u8]| cache.increment(key, delta.0, initial.0, ttl);
-        let sum = keys::with_key(key, |key| lookup::on_key(&self.place, py, key, |cache| count(cache, key)))??;
+        let sum = self.on_key(key, |cache, key| cache.increment(key, delta.0, initial.0, ttl))?;
         sum.map_err(|error| errors::increment(py, &error, lookup::path(&self.place, py).as_ref()))
     }
 
