@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import Arguments, encode_values, name_of
-from ._errors import Busy, Closed, NameCollisionWarning, NotAttached, ShmemoWarning, UnsupportedKey
+from ._errors import Busy, NameCollisionWarning, NotAttached, ShmemoWarning, UnsupportedKey
 from ._memoized import CacheInfo
 from ._native import check_ttl, encode_key
 from ._views import MISSING
@@ -107,8 +107,6 @@ class Memo:
             return
         try:
             self.cache.set(key, result, self.ttl)
-        except Closed:
-            raise
         except Exception as error:
             # There is no room for it, it is too long, or it cannot be encoded.
             self.not_kept(error)

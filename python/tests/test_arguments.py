@@ -138,3 +138,11 @@ def test_no_argument_is_taken_for_another_ones_conversion(cache: shmemo.Cache) -
         assert len({f.cache_key(argument) for argument in [value, [value], *forged]}) >= 7
         assert f.cache_key(value) not in {f.cache_key(argument) for argument in forged}
     assert f.cache_key((1, [2])) == f.cache_key(Named(1, [2]))
+
+
+def test_no_call_is_taken_for_another_ones_conversion(cache: shmemo.Cache) -> None:
+    @cache.memoize
+    def f(x: Any, y: Any) -> None: ...
+
+    for x, y in (([1], 2), ({"a": 1}, [1])):
+        assert f.cache_key(x, y) != f.cache_key(*_arguments._converted((x, y)))
