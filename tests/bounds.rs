@@ -140,6 +140,63 @@ fn the_least_recently_used_goes() {
     }
 }
 
+/// One store or get with values so large that bytes run out before the entries do. What is there is what was used last: a tail
+/// of the order of use, whose length only the cache knows.
+fn step_of_large_values(cache: &Cache, order: &mut Vec<u64>, rng: &mut Rng, keys: u64) {
+    let key = rng.below(keys);
+    let longest = cache.max_value_len() as u64;
+    let len = if rng.below(4) == 0 { longest } else { rng.skewed(longest) };
+    let is_use = rng.below(3) > 0 && {
+        cache.set(key.to_le_bytes(), vec![key as u8; len as usize]).expect("set");
+        true
+    };
+    if is_use || cache.get(key.to_le_bytes()).is_some() {
+        order.retain(|&other| other != key);
+        order.push(key);
+    }
+    let first = order.iter().position(|key| cache.contains(key.to_le_bytes()));
+    order.drain(..first.unwrap_or(0));
+}
+
+#[test]
+fn the_least_recently_used_goes_for_want_of_bytes_too() {
+    for (most, parts) in [(64, 16), (33, 16), (64, 32), (64, 64), (2, 16)] {
+        let builder = Cache::builder().capacity(1 << 20).max_entries(most).max_value_len((1 << 20) / parts);
+        let cache = builder.anonymous().expect("a cache");
+        let seed = Rng::from_time().next();
+        let (mut order, mut rng) = (vec![], Rng::new(seed));
+        for number in 0..lengths(3000, 100_000) {
+            step_of_large_values(&cache, &mut order, &mut rng, most * 2);
+            let gone: Vec<&u64> = order.iter().filter(|key| !cache.contains(key.to_le_bytes())).collect();
+            assert!(gone.is_empty(), "{gone:?} went before {}, seed {seed}, step {number}", order[0]);
+            assert_eq!(cache.len(), order.len(), "1/{parts}, max_entries {most}, seed {seed}, step {number}");
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.dropped, stats.evicted_by_full_bucket), (0, 0), "1/{parts}, seed {seed}: {stats:?}");
+        assert_eq!(cache.verify().expect("no corruption").count_drift, 0);
+    }
+}
+
+#[test]
+fn what_has_expired_goes_before_anything_alive() {
+    for most in [2, 5, 64] {
+        let cache = bounded(most);
+        for round in 0..20u64 {
+            // The one that expires is the youngest.
+            (1..most).for_each(|key| cache.set(key.to_le_bytes(), "alive").expect("set"));
+            let dead = (1 << 40 | round).to_le_bytes();
+            cache.set_with_ttl(dead, "dead", std::time::Duration::from_millis(1)).expect("set");
+            wait_until("the end of its life", || !cache.contains(dead));
+            cache.set(most.to_le_bytes(), "new").expect("set");
+            assert!((1..=most).all(|key| cache.contains(key.to_le_bytes())), "{most} entries, round {round}");
+            assert_eq!(cache.len() as u64, most);
+            cache.remove(most.to_le_bytes());
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.expired, stats.evicted_unused + stats.evicted_used), (20, 0), "{stats:?}");
+    }
+}
+
 #[test]
 fn after_a_clear_there_is_room_for_all_again() {
     for most in [1, 5, 64, 65, 1000] {

@@ -89,11 +89,8 @@ impl<M: Memory> Op<'_, M> {
     }
 
     fn fate(&self, walk: &Walk, probe: &Probe) -> Fate {
-        if self.is_cleared(probe.header.era) {
-            return Fate::Empty(Event::Cleared);
-        }
-        if self.is_expired(probe.expiry_ms) {
-            return Fate::Empty(Event::Expired);
+        if let Some(event) = self.why_dead(probe) {
+            return Fate::Empty(event);
         }
         // What is mostly dead gives room soon enough without that.
         if walk.mercy == Mercy::None && walk.flags & COMPACT == 0 {
@@ -109,6 +106,21 @@ impl<M: Memory> Op<'_, M> {
             Some(_) if !walk.purse.spares(freq) => Fate::Evict,
             Some(freq) => Fate::Move(Log::Main, freq),
         }
+    }
+
+    /// Why an entry counts for nothing any more, if so.
+    pub(super) fn why_dead(&self, probe: &Probe) -> Option<Event> {
+        match self.is_dead(probe) {
+            false => None,
+            true if self.is_cleared(probe.header.era) => Some(Event::Cleared),
+            true => Some(Event::Expired),
+        }
+    }
+
+    /// The header of the entry that a word points at, if that is none that is dead, or none at all.
+    pub(super) fn header_if_alive(&self, word: SlotWord) -> Option<Header> {
+        let header = Header::read(self.core, word.place())?;
+        (!self.is_cleared(header.era) && !self.is_expired(header.expiry(self.core))).then_some(header)
     }
 
     /// The use count that an entry stays with, if the policy spares it. Small ones have it easier, for they take little

@@ -8,6 +8,7 @@ mod append;
 mod count;
 mod credit;
 mod entry;
+mod exact;
 mod fate;
 mod find;
 mod ghost;
@@ -34,7 +35,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub use append::Claim;
 pub use count::Reserve;
-pub use entry::{Content, Header};
+pub use entry::Content;
 pub use find::{Found, Plain, Probe};
 pub use mutant::Mutant;
 #[cfg(shmemo_model)]

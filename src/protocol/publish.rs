@@ -301,12 +301,11 @@ impl<M: Memory> Op<'_, M> {
             return match self.examine_slot(at, None) {
                 Found::Yes(probe) if self.core.swap_slot(at, probe.word, tentative) => {
                     self.count_out(&probe);
-                    if self.is_dead(&probe) {
-                        self.count(Event::Expired);
-                    } else {
-                        self.count(Event::EvictedByFullBucket);
+                    let death = self.why_dead(&probe);
+                    if death.is_none() {
                         self.leave_ghost_of(&probe);
                     }
+                    self.count(death.unwrap_or(Event::EvictedByFullBucket));
                     Some(at)
                 }
                 // If the word still stands, then there is no entry where it points, and it is empty for every purpose: it
@@ -332,16 +331,13 @@ impl<M: Memory> Op<'_, M> {
         if word.kind() != Kind::Live {
             return u64::MAX;
         }
-        let core = self.core;
-        let place = word.place();
-        match super::Header::read(core, place) {
-            Some(header) if !self.is_cleared(header.era) && !self.is_expired(header.expiry(core)) => {
-                let birth = core.load(core.layout.segment_at(place.segment, crate::layout::segment::BIRTH), Ordering::Relaxed);
-                let proven = u8::from(core.state(place.segment).log() == Log::Main);
-                u64::from(word.freq() + proven + 1) << 60 | (birth & 0xff_ffff_ffff) << 20 | (place.unit as u64 & 0xf_ffff)
-            }
-            _ => 0,
+        if self.header_if_alive(word).is_none() {
+            return 0;
         }
+        let (core, place) = (self.core, word.place());
+        let birth = core.load(core.layout.segment_at(place.segment, crate::layout::segment::BIRTH), Ordering::Relaxed);
+        let proven = u8::from(core.state(place.segment).log() == Log::Main);
+        u64::from(word.freq() + proven + 1) << 60 | (birth & 0xff_ffff_ffff) << 20 | (place.unit as u64 & 0xf_ffff)
     }
 
     /// Removes a key. Tells whether it had a value that counted. Linearizable at the exchange, or at the look that

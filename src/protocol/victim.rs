@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering;
 use super::append::SHORT;
 use super::credit::Purse;
 use super::sweep::{HAND_MASK, Mercy, Step};
-use super::{Core, Found, Kind, Log, Memory, Op, Owner, Phase, SlotWord, StateWord, Word};
-use crate::layout::{SLOTS, UNIT, header, segment};
+use super::{Core, Log, Memory, Op, Owner, Phase, StateWord, Word};
+use crate::layout::{UNIT, header, segment};
 
 /// Steps after which a call that finds no room has no mercy left.
 const STEPS_WITH_MERCY: u32 = 512;
@@ -161,7 +161,7 @@ impl<M: Memory> Op<'_, M> {
                 self.core.swap_state(segment, StateWord::open(log), StateWord::sealed(log));
                 return Some(segment);
             }
-            if self.evict_least_recent() {
+            if self.evict_least_recent().is_some() {
                 return survey.deadest.map(|(segment, _)| segment);
             }
         }
@@ -217,11 +217,18 @@ impl<M: Memory> Op<'_, M> {
                 *effort += 1;
                 return true;
             }
-            let mercy = if *effort < STEPS_WITH_MERCY { Mercy::Policy } else { Mercy::None };
-            let step = self.sweep_once(mercy);
+            // In exact order of use a sweep moves everything, and what goes is for `evict_least_recent` to say.
+            let is_exact = self.core.layout.geometry.is_exact_lru();
+            let has_mercy = *effort < STEPS_WITH_MERCY;
+            let step = self.sweep_once(if has_mercy || is_exact { Mercy::Policy } else { Mercy::None });
             *effort += 1;
             match step {
                 None | Some(Step::Taken) => {}
+                Some(Step::Stuck) if is_exact && (!has_mercy || self.core.survey(self.era).holders.is_empty()) => {
+                    if self.free_in_order() {
+                        return true;
+                    }
+                }
                 Some(Step::Stuck) => {
                     // Others hold what survivors would go to. Let them go on, but not for long.
                     *effort += 31;
@@ -277,7 +284,7 @@ impl<M: Memory> Op<'_, M> {
     /// there.
     pub(super) fn evict_for_count(&self) -> bool {
         if self.core.layout.geometry.is_exact_lru() {
-            return self.evict_least_recent();
+            return self.evict_least_recent().is_some();
         }
         let log = self.core.log_to_sweep(self.core.counted());
         let other = if log == Log::Main { Log::Newcomers } else { Log::Main };
@@ -318,28 +325,5 @@ impl<M: Memory> Op<'_, M> {
         let first = (0..core.layout.segments).filter_map(as_candidate).min_by_key(|candidate| candidate.birth)?;
         hint.store(pack(first.segment, first.birth), Ordering::Relaxed);
         Some(first)
-    }
-
-    /// Small caches: evicts the entry whose use lies furthest back.
-    fn evict_least_recent(&self) -> bool {
-        let core = self.core;
-        for _ in 0..64 {
-            let slots = (0..core.layout.buckets).flat_map(|bucket| (0..SLOTS).map(move |slot| (bucket, slot)));
-            let live = slots
-                .map(|(bucket, slot)| core.layout.slot_at(bucket, slot))
-                .filter(|&at| SlotWord::from_bits(core.load(at, Ordering::Relaxed)).kind() == Kind::Live);
-            let Some(at) = live.min_by_key(|&at| core.load(core.layout.stamp_at(at), Ordering::Relaxed)) else { return false };
-            let word = core.slot(at);
-            let Found::Yes(probe) = self.examine_slot(at, None) else {
-                // Nothing stands where the word points: it is empty for every purpose.
-                core.swap_slot(at, word, SlotWord::EMPTY);
-                continue;
-            };
-            if self.evict(&probe) {
-                self.count(super::Event::EvictedUsed);
-                return true;
-            }
-        }
-        false
     }
 }
