@@ -1,7 +1,8 @@
 # All that is done with this repository. `make` alone lists it.
 #
 # Wanted on the machine: Linux, rustup with a stable toolchain, a C compiler, Python from 3.11 on. Everything else is
-# installed when it is first needed: rustfmt, clippy, a nightly toolchain with Miri, cargo-fuzz.
+# installed when it is first needed: rustfmt, clippy, the oldest toolchain that is enough, the standard library of a few other
+# targets, a nightly toolchain with Miri, cargo-fuzz.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 
 COUNT := scripts/count-tests.sh
 # The steps of `make test`: what fails soonest comes first.
-STEPS := lint unit python fault demo-smoke model miri fuzz-short
+STEPS := lint targets unit python fault demo-smoke model miri fuzz-short
 
 # Seconds that each fuzz target gets in `fuzz-short` and in `soak`.
 FUZZ_SECONDS ?= 30
@@ -22,7 +23,7 @@ DEMO ?=
 
 FAULT := RUSTFLAGS="--cfg shmemo_fault" $(COUNT) fault cargo test --package fault-tests --release --target-dir target/fault
 
-.PHONY: help demo demo-rust demo-smoke test lint unit python fault model miri fuzz-short soak bench clean
+.PHONY: help demo demo-rust demo-smoke test lint targets unit python fault model miri fuzz-short soak bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +38,7 @@ demo-smoke: ## both on a few lines
 	scripts/demo.sh --lines 400
 	cargo run --release --package shmemo-demo -- --lines 3000
 
-test: ## everything that must pass: lint, unit, python, fault, demo-smoke, model, miri, fuzz-short
+test: ## everything that must pass: lint, targets, unit, python, fault, demo-smoke, model, miri, fuzz-short
 	@mkdir -p target/ci && : >target/ci/steps
 	@for step in $(STEPS); do \
 	    echo "=== $$step"; begin=$$SECONDS; result=ok; \
@@ -55,6 +56,9 @@ lint: ## formatting, clippy and the documentation, warnings denied
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --target-dir target/fuzz-lint -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+targets: ## that it builds where it says it runs, from the Rust on that it says, and is refused elsewhere
+	scripts/targets.sh
 
 unit: ## unit tests, tests with real processes, and the examples in the documentation
 	$(COUNT) unit cargo test --workspace

@@ -17,45 +17,57 @@
 //! works, and why it may be trusted, is in `docs/design.md`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
-compile_error!(
-    "shmemo runs on 64-bit little-endian Linux only: it rests on Linux file locks, memfds and WIPEONFORK pages, and its file format is little-endian"
-);
+/// Some items where a condition holds, others where it does not. (By this name `rustfmt` finds the modules in it.)
+macro_rules! cfg_if {
+    (if #[cfg($condition:meta)] { $($here:item)* } else { $($elsewhere:item)* }) => {
+        $(#[cfg($condition)] $here)*
+        $(#[cfg(not($condition))] $elsewhere)*
+    };
+}
 
-mod cache;
-#[cfg(not(shmemo_model))]
-mod error;
-#[cfg(not(shmemo_fault))]
-mod fault;
-mod hash;
-mod header;
-#[cfg(not(shmemo_model))]
-mod layout;
-mod memory;
-mod os;
-#[cfg(not(shmemo_model))]
-mod protocol;
+cfg_if! {
+    if #[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))] {
+        mod cache;
+        #[cfg(not(shmemo_model))]
+        mod error;
+        #[cfg(not(shmemo_fault))]
+        mod fault;
+        mod hash;
+        mod header;
+        #[cfg(not(shmemo_model))]
+        mod layout;
+        mod memory;
+        mod os;
+        #[cfg(not(shmemo_model))]
+        mod protocol;
 
-// The model checker runs the protocol itself.
-#[cfg(shmemo_model)]
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod error;
-#[cfg(shmemo_fault)]
-#[doc(hidden)]
-pub mod fault;
-#[cfg(shmemo_model)]
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod layout;
-#[cfg(shmemo_model)]
-#[doc(hidden)]
-pub mod protocol;
+        // The model checker runs the protocol itself.
+        #[cfg(shmemo_model)]
+        #[doc(hidden)]
+        #[allow(missing_docs)]
+        pub mod error;
+        #[cfg(shmemo_fault)]
+        #[doc(hidden)]
+        pub mod fault;
+        #[cfg(shmemo_model)]
+        #[doc(hidden)]
+        #[allow(missing_docs)]
+        pub mod layout;
+        #[cfg(shmemo_model)]
+        #[doc(hidden)]
+        pub mod protocol;
 
-pub use cache::{
-    Action, Builder, Cache, Corruption, Iter, Keys, OnMismatch, Problem, Report, Stats, TimeToLive, UpTo, Updated, Version,
-};
-pub use error::{IncrementError, NotAttached, OpenError, SetError};
+        pub use cache::{
+            Action, Builder, Cache, Corruption, Iter, Keys, OnMismatch, Problem, Report, Stats, TimeToLive, UpTo, Updated,
+            Version,
+        };
+        pub use error::{IncrementError, NotAttached, OpenError, SetError};
+    } else {
+        compile_error!(
+            "shmemo runs on 64-bit little-endian Linux only: it rests on Linux file locks, memfds and WIPEONFORK pages, and its file format is little-endian"
+        );
+    }
+}
 
 /// The snippets of the README, each run by a test.
 #[cfg(doctest)]

@@ -11,6 +11,8 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
+/// `MADV_COLLAPSE`, from Linux 6.1 on; not every C library has a name for it.
+const COLLAPSE: libc::c_int = 25;
 
 /// A shared, writable mapping of the start of a file. Unmapped when dropped.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Placed {
     /// Allocates and maps every page, by huge pages where the kernel can make them (Linux 6.1).
     pub(super) fn populate(&self) -> io::Result<()> {
         // An attempt: too little memory in one piece, or another file system, and the pages stay small.
-        self.advise(libc::MADV_COLLAPSE).ok();
+        self.advise(COLLAPSE).ok();
         self.advise(libc::MADV_POPULATE_WRITE)
     }
 }
