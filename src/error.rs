@@ -26,8 +26,8 @@ pub enum OpenError {
     NotFound { path: PathBuf },
     /// There is a file at `path`, where a new one was to be created.
     AlreadyExists { path: PathBuf },
-    /// The file does not begin with the magic bytes of a cache, but with those `found`.
-    NotAShmemoFile { path: PathBuf, found: [u8; 8] },
+    /// The file does not begin with the eight magic bytes of a cache, but with those `found`: fewer if it is shorter.
+    NotAShmemoFile { path: PathBuf, found: Vec<u8> },
     /// The file has the version `found` of the format, and this build reads the one `expected`.
     VersionMismatch { path: PathBuf, found: u32, expected: u32 },
     /// The file has the layout fingerprint `found`, and this build the one `expected`.
@@ -120,6 +120,14 @@ impl fmt::Display for OpenError {
     }
 }
 
+/// What else can be done about a file that cannot be used.
+const REPLACE: &str = "remove the file, or let on_mismatch(Recreate) replace it";
+
+/// What to do about a file that cannot be used, or about a descriptor, for which that would be no advice.
+fn another(path: &Path, advice: &'static str) -> &'static str {
+    if path == Path::new(ANONYMOUS) { "hand over the descriptor of an anonymous cache that this build made" } else { advice }
+}
+
 /// What to do about a failure of the system.
 fn advice(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
@@ -129,6 +137,7 @@ fn advice(source: &io::Error) -> &'static str {
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (ulimit -n), or close some",
         Some(libc::ENOMEM) => "ask for a smaller capacity, or raise the limit of memory or addresses (ulimit -v)",
         Some(libc::ENOENT | libc::ENOTDIR) => "make the directory first, or give another path",
+        Some(libc::ENAMETOOLONG) => "give a shorter path; its last name may have 244 bytes on most file systems",
         _ => "mend what the system says, or give another path",
     }
 }
@@ -137,43 +146,52 @@ impl OpenError {
     /// Displays the variants about what the file contains.
     fn fmt_contents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotAShmemoFile { path, found } if found.is_empty() => {
+                write!(
+                    f,
+                    "{} is not a cache but an empty file: {}",
+                    path.display(),
+                    another(path, "give another path, or remove it")
+                )
+            }
             Self::NotAShmemoFile { path, found } => write!(
                 f,
-                "{} is not a cache: it begins with \"{}\" instead of the magic bytes; give another path, or remove it",
+                "{} is not a cache: it begins with \"{}\" instead of the magic bytes; {}",
                 path.display(),
-                found.escape_ascii()
+                found.escape_ascii(),
+                another(path, "give another path, or remove it")
             ),
             Self::VersionMismatch { path, found, expected } => write!(
                 f,
-                "{} has format version {found}, and this build reads version {expected}: \
-                 remove the file, or let on_mismatch(Recreate) replace it",
-                path.display()
+                "{} has format version {found}, and this build reads version {expected}: {}",
+                path.display(),
+                another(path, REPLACE)
             ),
             Self::LayoutMismatch { path, found, expected } => write!(
                 f,
-                "{} has layout {found:016x}, and this build expects {expected:016x}: \
-                 remove the file, or let on_mismatch(Recreate) replace it",
-                path.display()
+                "{} has layout {found:016x}, and this build expects {expected:016x}: {}",
+                path.display(),
+                another(path, REPLACE)
             ),
             Self::HashMismatch { path, found, expected } => write!(
                 f,
-                "{} places keys by hash {found:016x}, and this build by {expected:016x}: \
-                 remove the file, or let on_mismatch(Recreate) replace it",
-                path.display()
+                "{} places keys by hash {found:016x}, and this build by {expected:016x}: {}",
+                path.display(),
+                another(path, REPLACE)
             ),
             Self::CorruptHeader { path, what } => {
                 write!(
                     f,
-                    "the header of {} is damaged ({what}), and must be as it was written: \
-                     remove the file, or let on_mismatch(Recreate) replace it",
-                    path.display()
+                    "the header of {} is damaged ({what}), and must be as it was written: {}",
+                    path.display(),
+                    another(path, REPLACE)
                 )
             }
             Self::Truncated { path, found, expected } => write!(
                 f,
-                "{} has {found} bytes, and its header says {expected}, so it was cut short or written over: \
-                 remove the file, or let on_mismatch(Recreate) replace it",
-                path.display()
+                "{} has {found} bytes, and its header says {expected}, so it was cut short or written over: {}",
+                path.display(),
+                another(path, REPLACE)
             ),
             // Nobody can ask for no bound by a number.
             Self::GeometryMismatch { path, option: option @ "max_entries", found: 0, asked } => write!(
@@ -196,8 +214,9 @@ impl OpenError {
         match self {
             Self::PermissionDenied { path, source } => write!(
                 f,
-                "access to {} is denied ({source}): run as its owner, or create the cache with a mode that lets others in",
-                path.display()
+                "access to {} is denied ({source}): {}",
+                path.display(),
+                another(path, "run as its owner, or create the cache with a mode that lets others in")
             ),
             Self::WrongOwner { path, found, expected } => write!(
                 f,
@@ -212,7 +231,8 @@ impl OpenError {
                 path.display()
             ),
             Self::NotARegularFile { path, kind } => {
-                write!(f, "{} is a {kind}, and only a regular file can be a cache: give another path", path.display())
+                let advice = another(path, "give another path");
+                write!(f, "{} is a {kind}, and only a regular file can be a cache: {advice}", path.display())
             }
             Self::UnsupportedFilesystem { path, magic, name } => write!(
                 f,

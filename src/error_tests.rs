@@ -16,7 +16,7 @@ fn an_error_says_what_was_found_and_what_to_do() {
     let error = OpenError::GeometryMismatch { path: "/x".into(), option: "capacity", found: 1, asked: 2 };
     let text = error.to_string();
     assert!(text.contains("/x") && text.contains("capacity = 1") && text.contains("on_mismatch"), "{text}");
-    let error = OpenError::NotAShmemoFile { path: "/x".into(), found: *b"SQLite f" };
+    let error = OpenError::NotAShmemoFile { path: "/x".into(), found: b"SQLite f".to_vec() };
     assert!(error.to_string().contains("SQLite f"));
 }
 
@@ -69,7 +69,13 @@ fn every_open_error_says_what_was_found_what_is_allowed_and_what_to_do() {
         CapacityTooLarge { given: 44, max: 33 } says ["44 bytes", "at most 33"];
         NotFound { path: path() } says ["/x", "does not exist", "create the cache first"];
         AlreadyExists { path: path() } says ["/x", "exists already", "attach to it, or remove it"];
-        NotAShmemoFile { path: path(), found: *b"SQLite f" } says ["/x", "SQLite f", "magic bytes", "another path"];
+        NotAShmemoFile { path: path(), found: vec![] } says ["/x", "empty file", "another path"];
+        NotAShmemoFile { path: path(), found: b"SQLite f".to_vec() } says ["/x", "SQLite f", "magic bytes", "another path"];
+        NotAShmemoFile { path: ANONYMOUS.into(), found: vec![0; 8] } says ["magic bytes", "hand over the descriptor"];
+        VersionMismatch { path: ANONYMOUS.into(), found: 7, expected: 8 } says ["version 7", "version 8", "that this build made"];
+        Truncated { path: ANONYMOUS.into(), found: 7, expected: 8 } says ["7 bytes", "says 8", "hand over the descriptor"];
+        PermissionDenied { path: ANONYMOUS.into(), source: system(libc::EACCES) } says ["denied", "hand over the descriptor"];
+        NotARegularFile { path: ANONYMOUS.into(), kind: "FIFO" } says ["FIFO", "hand over the descriptor"];
         VersionMismatch { path: path(), found: 7, expected: 8 } says ["/x", "version 7", "version 8", "on_mismatch(Recreate)"];
         LayoutMismatch { path: path(), found: 7, expected: 8 } says ["/x", "0007", "0008", "on_mismatch(Recreate)"];
         HashMismatch { path: path(), found: 7, expected: 8 } says ["/x", "0007", "0008", "on_mismatch(Recreate)"];
@@ -96,6 +102,7 @@ fn every_open_error_says_what_was_found_what_is_allowed_and_what_to_do() {
         Io { what: "map it", path: None, source: system(libc::EMFILE) } says ["cannot map it", "ulimit -n"];
         Io { what: "map it", path: None, source: system(libc::ENOMEM) } says ["cannot map it", "smaller capacity"];
         Io { what: "map it", path: Some(path()), source: system(libc::ENOENT) } says ["/x", "make the directory"];
+        Io { what: "map it", path: Some(path()), source: system(libc::ENAMETOOLONG) } says ["/x", "a shorter path", "244 bytes"];
         Io { what: "map it", path: None, source: system(libc::EIO) } says ["cannot map it", "mend what the system says"];
     );
 }

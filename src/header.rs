@@ -97,11 +97,13 @@ impl Header {
         let len = file.metadata().map_err(io_error)?.len();
         let mut bytes = [0; CHECKED_BYTES + 8];
         let got = read_up_to(file, &mut bytes).map_err(io_error)?;
-        let mut magic = [0; 8];
-        magic.copy_from_slice(&bytes[..8]);
         let truncated = |expected| OpenError::Truncated { path: path.to_path_buf(), found: len, expected };
-        if got < 16 || magic != MAGIC {
-            return Err(OpenError::NotAShmemoFile { path: path.to_path_buf(), found: magic });
+        let begin = &bytes[..got.min(MAGIC.len())];
+        if *begin != MAGIC {
+            return Err(OpenError::NotAShmemoFile { path: path.to_path_buf(), found: begin.to_vec() });
+        }
+        if got < 16 {
+            return Err(truncated(HEADER_BYTES as u64));
         }
         let word = |at: usize| u64::from_le_bytes(bytes[at * 8..][..8].try_into().unwrap_or_default());
         if word(1) as u32 != VERSION {

@@ -95,6 +95,10 @@ fn there_or_not_there() {
     assert!(small().open(scratch.path("nul\0byte")).is_err());
     assert!(small().open(scratch.path(&"n".repeat(300))).is_err());
     assert_eq!(scratch.names(), ["cache"]);
+    let longest = scratch.path(&"n".repeat(244));
+    assert_error!(small().open(longest.with_file_name("n".repeat(245))).unwrap_err(), OpenError::Io { .. });
+    assert_eq!(scratch.names(), ["cache"]);
+    drop(small().open(&longest).expect("a cache by the longest name"));
 }
 
 /// What is not ours is refused and never touched, `Recreate` or not.
@@ -103,24 +107,17 @@ fn files_of_others() {
     let scratch = Scratch::new();
     let path = scratch.path("cache");
     let noise: Vec<u8> = (0..2 << 20).map(|i: u32| (i ^ i >> 7) as u8).collect();
-    for contents in [&b""[..], b"x", b"SQLite format 3\0 and so on", b"shmemo\r\n", b"shmemo\n\n------------", &noise] {
+    for contents in [&b""[..], b"x", b"SQLite format 3\0 and so on", b"shmemo\r", b"shmemo\n\n------------", &noise] {
         std::fs::write(&path, contents).expect("a file");
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
         for action in [OnMismatch::Error, OnMismatch::UseExisting, OnMismatch::Recreate] {
             let error = refused(&scratch, small().on_mismatch(action).open(&path));
-            assert_error!(error, OpenError::NotAShmemoFile { found, .. } if found[..] == first_eight(contents));
+            assert_error!(error, OpenError::NotAShmemoFile { found, .. } if found[..] == contents[..contents.len().min(8)]);
             assert_error!(refused(&scratch, small().on_mismatch(action).attach(&path)), OpenError::NotAShmemoFile { .. });
             assert!(small().on_mismatch(action).create_new(&path).is_err());
             assert_eq!(std::fs::read(&path).expect("the file"), contents, "it was touched");
         }
     }
-}
-
-fn first_eight(bytes: &[u8]) -> [u8; 8] {
-    let mut eight = [0; 8];
-    let len = bytes.len().min(8);
-    eight[..len].copy_from_slice(&bytes[..len]);
-    eight
 }
 
 /// A file of ours that cannot be used: refused, unless it may be made anew.
@@ -158,7 +155,7 @@ fn files_of_other_builds_and_damaged_ones() {
         damaged(&|path| patch(path, at, &[0xee; 8]), &|error| matches!(error, OpenError::CorruptHeader { .. }));
     }
     let cut = |len| move |path: &Path| File::options().write(true).open(path).and_then(|file| file.set_len(len)).expect("cut");
-    for len in [16, 100, 4096, CAPACITY / 2, CAPACITY - 1] {
+    for len in [8, 15, 16, 100, 4096, CAPACITY / 2, CAPACITY - 1] {
         damaged(
             &cut(len),
             &|error| matches!(error, OpenError::Truncated { found, expected, .. } if *found == len && expected > found),
