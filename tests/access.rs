@@ -9,11 +9,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use common::board::Board;
 use common::forked::Forked;
 use common::group::Group;
 use common::refusal::{made, refused, small};
 use common::worker::{Args, Worker, serve};
-use common::{Scratch, mounts};
+use common::{Scratch, lengths, mounts, wait_until};
 use shmemo::{Cache, OnMismatch, OpenError};
 
 #[test]
@@ -24,6 +25,7 @@ fn worker_entry() {
         ("size limit", size_limit),
         ("memory limit", memory_limit),
         ("another user", another_user),
+        ("users at once", users_at_once),
     ]);
 }
 
@@ -82,6 +84,39 @@ fn files_of_other_users() {
     std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o555)).expect("a mode");
     assert_error!(small().open(scratch.path("new")).expect_err("the directory"), OpenError::PermissionDenied { .. });
     std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o755)).expect("a mode");
+}
+
+/// Several users whose umask denies the others everything open an absent path at the same moment, round after round. (Without
+/// the rights of root it is one user, who denies it to himself.)
+fn users_at_once(args: &Args) {
+    const USERS: u32 = 12;
+    let (dir, board) = (args.text(0), Board::open(args.text(1).as_ref()));
+    let user = |number: u32| {
+        // SAFETY: the calls take plain numbers.
+        unsafe {
+            libc::umask(0o777);
+            assert!(!is_root() || libc::setgid(NOBODY - number) == 0 && libc::setuid(NOBODY - number) == 0);
+        }
+        for round in 0..lengths(40, 1000) {
+            board.add(0, 1);
+            wait_until("the other users", || board.get(0) >= u64::from(USERS) * (round + 1));
+            let cache = small().mode(0o666).open(format!("{dir}/{round}")).unwrap_or_else(|error| panic!("{error}"));
+            cache.set(number.to_le_bytes(), "here").expect("set");
+            wait_until("all in one cache", || cache.len() == USERS as usize);
+        }
+    };
+    let users: Vec<Forked> = (0..USERS).map(|number| Forked::spawn(|| user(number))).collect();
+    users.into_iter().for_each(Forked::success);
+}
+
+#[test]
+fn users_who_open_an_absent_path_at_once_end_up_in_one_cache() {
+    let scratch = Scratch::new();
+    std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o777)).expect("a mode");
+    let board = scratch.path("board");
+    Board::create(&board);
+    Worker::spawn("users at once", &[scratch.dir(), &board].map(|path| path.to_str().expect("UTF-8"))).success();
+    assert!(scratch.names().iter().all(|name| !name.ends_with(".lock")), "{:?}", scratch.names());
 }
 
 #[test]

@@ -28,18 +28,16 @@ const CALLS: [&str; 8] = [
 ];
 
 /// Lines that no scenario reaches, and why.
-const EXCEPTIONS: [(&str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str); 9] = [
     ("wanted(Mutant::", "a fault for the models"),
     ("self.memory.word(to + 8).store(", "a fault for the models"),
     ("self.core.state(claim.segment), super::StateWord::sealed(Log::Newcomers)", "a fault for the models"),
     ("core.swap_state(walk.segment, held, StateWord::FREE);", "a fault for the models"),
-    ("self.core.swap_state(segment, state, StateWord::sealed(state.log()));", "a sweep that models ask for"),
     ("if self.core.swap_slot(slot_at, word, SlotWord::EMPTY) {", "rotten bytes (fuzzing), and two inserts at once (models)"),
     ("let _ = core.swap_slot(mine, tentative, SlotWord::EMPTY);", "two inserts at once (models)"),
     ("(word.kind() == Kind::Tentative && self.core.swap_slot(at, word, tentative))", "eight inserts at once"),
     ("core.swap_slot(at, word, SlotWord::EMPTY);", "rotten bytes (fuzzing)"),
     ("Found::No if self.core.swap_slot(at, word, tentative)", "rotten bytes (fuzzing)"),
-    ("self.core.swap_state(first.segment, StateWord::open(log)", "no sealed segment is left"),
 ];
 
 /// What is no step, though a line looks like one: words of this process alone, and the bodies of what is noted where it is called.

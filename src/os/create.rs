@@ -151,7 +151,7 @@ fn check_size_limit(path: &Path, len: u64) -> Result<(), OpenError> {
 }
 
 /// A file without a name in the directory of `path`. `None`: this kernel or file system has none.
-fn open_unnamed(path: &Path) -> Result<Option<File>, OpenError> {
+pub(super) fn open_unnamed(path: &Path) -> Result<Option<File>, OpenError> {
     let directory = parent(path);
     let opened =
         OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_TMPFILE).open(directory);
@@ -184,7 +184,7 @@ fn publish_unnamed(file: &File, path: &Path, temporary: &Path, replace: bool) ->
 }
 
 /// Gives a name to a file that has none. It fails if the name is taken.
-fn link(file: &File, name: &Path) -> io::Result<()> {
+pub(super) fn link(file: &File, name: &Path) -> io::Result<()> {
     let name = c_path(name)?;
     let link_from = |from: &Path, flags| {
         let from = c_path(from)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::create::{check_directory, sibling};
+use super::create::{check_directory, link, open_unnamed, sibling};
 use super::file::{self, FileOptions};
 use super::{fork, lock};
 use crate::error::OpenError;
@@ -162,7 +162,11 @@ fn open_lock_file(lock_path: &Path, options: &FileOptions) -> Result<(File, Meta
     // Two steps, as some systems refuse O_CREAT for a file of another user that is there (`fs.protected_regular`).
     let file = loop {
         let opened = match open(false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => open(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match make_with_mode(lock_path, mode)? {
+                Made::Here(file) => Ok(file),
+                Made::ByAnother => continue,
+                Made::NotPossible => open(true),
+            },
             other => other,
         };
         match opened {
@@ -177,9 +181,32 @@ fn open_lock_file(lock_path: &Path, options: &FileOptions) -> Result<(File, Meta
         let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is somebody's file, as it is not empty: move it away");
         return Err(OpenError::Io { what: "use the lock file for creators", path: Some(lock_path.to_owned()), source });
     }
-    // The umask may have taken rights away. A failure means that the file is another user's, who has seen to it.
+    // Made by its name, it may lack rights that the umask took away. A failure means that the file is another user's, who has
+    // seen to it.
     if metadata.mode() & 0o777 != mode {
         let _ = file.set_permissions(Permissions::from_mode(mode));
     }
     Ok((file, metadata))
+}
+
+enum Made {
+    Here(File),
+    /// The name was taken first.
+    ByAnother,
+    /// No file gets a name here after it was made.
+    NotPossible,
+}
+
+/// Makes a file that has its mode, whatever the umask, before it has its name: another user who comes in between could not
+/// open it, and were this process killed, never.
+fn make_with_mode(lock_path: &Path, mode: u32) -> Result<Made, OpenError> {
+    let Some(file) = open_unnamed(lock_path)? else { return Ok(Made::NotPossible) };
+    file.set_permissions(Permissions::from_mode(mode))
+        .map_err(|source| OpenError::io("set the mode of the lock file for creators", lock_path, source))?;
+    fault::point();
+    match link(&file, lock_path) {
+        Ok(()) => Ok(Made::Here(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Made::ByAnother),
+        Err(_) => Ok(Made::NotPossible),
+    }
 }

@@ -4,7 +4,7 @@
 use core::sync::atomic::Ordering;
 
 use super::sweep::{Mercy, Step};
-use super::{Event, Found, Kind, Memory, Op, Phase, SlotWord, StateWord};
+use super::{Event, Found, Kind, Memory, Op, SlotWord};
 use crate::layout::SLOTS;
 
 impl<M: Memory> Op<'_, M> {
@@ -42,9 +42,8 @@ impl<M: Memory> Op<'_, M> {
     /// is swept instead, since it may be the one that can be freed now. Tells whether it was.
     pub(super) fn free_in_order(&self) -> bool {
         let Some(segment) = self.evict_least_recent() else { return false };
-        let (state, live) = (self.core.state(segment), self.core.tally(segment, self.era).units);
-        if state.phase() == Phase::Open && live * 2 <= self.core.layout.segment_units {
-            self.core.swap_state(segment, state, StateWord::sealed(state.log()));
+        if self.core.tally(segment, self.era).units * 2 <= self.core.layout.segment_units {
+            self.core.seal(segment);
         }
         loop {
             match self.sweep_step(segment, Mercy::Policy, u64::MAX) {

@@ -103,10 +103,7 @@ impl<M: Memory> Op<'_, M> {
     /// Sweeps a segment whatever its turn, for models: seals it if it is OPEN, then takes a step.
     #[cfg(shmemo_model)]
     pub fn sweep_segment(&self, segment: usize) -> Step {
-        let state = self.core.state(segment);
-        if state.phase() == Phase::Open {
-            self.core.swap_state(segment, state, StateWord::sealed(state.log()));
-        }
+        self.core.seal(segment);
         self.sweep_step(segment, Mercy::Policy, u64::MAX)
     }
 

@@ -135,6 +135,12 @@ impl<M: Memory> Core<M> {
         }
     }
 
+    /// Takes an OPEN segment that nobody holds from the writers. A failure means that somebody came first.
+    pub(super) fn seal(&self, segment: usize) {
+        let log = self.state(segment).log();
+        self.swap_state(segment, StateWord::open(log), StateWord::sealed(log));
+    }
+
     /// The log that has to give way.
     fn log_to_sweep(&self, sizes: [u64; 2]) -> Log {
         if sizes[1] == 0 || sizes[0] > self.share().max(1) { Log::Newcomers } else { Log::Main }
@@ -157,8 +163,7 @@ impl<M: Memory> Op<'_, M> {
         if self.core.layout.geometry.is_exact_lru() {
             // Entries that are large for a segment leave it OPEN behind them, whatever becomes of them.
             if let Some((segment, _)) = survey.open_and_dead {
-                let log = self.core.state(segment).log();
-                self.core.swap_state(segment, StateWord::open(log), StateWord::sealed(log));
+                self.core.seal(segment);
                 return Some(segment);
             }
             if self.evict_least_recent().is_some() {
@@ -171,8 +176,7 @@ impl<M: Memory> Op<'_, M> {
         let oldest = [survey.oldest[log as usize], survey.oldest[1 - log as usize]];
         let first = oldest.into_iter().flatten().min_by_key(|candidate| candidate.is_open)?;
         if first.is_open {
-            let log = self.core.state(first.segment).log();
-            self.core.swap_state(first.segment, StateWord::open(log), StateWord::sealed(log));
+            self.core.seal(first.segment);
         }
         Some(first.segment)
     }
