@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use common::board::Board;
@@ -21,6 +21,7 @@ use shmemo::{Cache, OnMismatch, OpenError};
 fn worker_entry() {
     serve(&[
         ("full", full),
+        ("holes", holes),
         ("overlay", overlay),
         ("size limit", size_limit),
         ("memory limit", memory_limit),
@@ -206,6 +207,49 @@ fn full(args: &Args) {
     std::fs::write(dir.join("ballast"), vec![1; 4 << 20]).expect_err("there was room");
     (0..20_000u32).for_each(|i| cache.set(i.to_le_bytes(), [1; 1000]).expect("set"));
     cache.verify().expect("no corruption");
+}
+
+/// A copy that has next to nothing allocated, as tools for copying make them.
+fn sparse_copy(from: &Path, to: &Path) {
+    let file = std::fs::File::create_new(to).expect("a file");
+    file.set_permissions(Permissions::from_mode(0o600)).expect("its mode");
+    file.set_len(std::fs::metadata(from).expect("the file").len()).expect("its length");
+    let pages = std::fs::read(from).expect("the bytes");
+    for (at, page) in pages.chunks(4096).enumerate().filter(|(_, page)| page.iter().any(|&byte| byte != 0)) {
+        file.write_all_at(page, at as u64 * 4096).expect("a page");
+    }
+}
+
+/// To write where nothing is allocated, on a file system that is full, is a SIGBUS.
+fn holes(args: &Args) {
+    let dir = Path::new(args.text(0)).join("small");
+    std::fs::create_dir(&dir).expect("a directory");
+    let is_small = mounts::small_tmpfs(&dir, 8 << 20);
+    let (path, copy, ballast) = (dir.join("cache"), dir.join("copy"), dir.join("ballast"));
+    let builder = || Cache::builder().capacity(5 << 20);
+    builder().open(&path).expect("a cache").set("k", "v").expect("set");
+    sparse_copy(&path, &copy);
+    std::fs::remove_file(&path).expect("removed");
+    if is_small {
+        std::fs::write(&ballast, vec![1; 4 << 20]).expect("ballast");
+        let error = builder().attach(&copy).expect_err("no room for all of it");
+        assert_error!(error, OpenError::NoSpace { needed, available, .. } if available < needed && *needed < 5 << 20);
+        std::fs::remove_file(&ballast).expect("removed");
+    }
+    let cache = builder().attach(&copy).expect("there is room");
+    assert_eq!(cache.get("k").as_deref(), Some(&b"v"[..]));
+    if is_small {
+        std::fs::write(&ballast, vec![1; 8 << 20]).expect_err("there was room for more");
+    }
+    (0..20_000u32).for_each(|i| cache.set(i.to_le_bytes(), [1; 1000]).expect("set"));
+    cache.verify().expect("no corruption");
+    assert!(std::fs::metadata(&copy).expect("the file").blocks() * 512 >= 5 << 20);
+}
+
+#[test]
+fn a_file_with_holes() {
+    let scratch = Scratch::new();
+    Worker::spawn("holes", &[scratch.dir().to_str().expect("UTF-8")]).success();
 }
 
 /// Past this limit the kernel would kill.

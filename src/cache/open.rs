@@ -199,6 +199,7 @@ fn assemble(
     let shown = || path.unwrap_or(Path::new(ANONYMOUS)).to_path_buf();
     let io_error = |what| move |source| OpenError::Io { what, path: Some(shown()), source };
     lock::check(std::os::fd::AsFd::as_fd(&opened.file), &shown())?;
+    create::fill_holes(&opened, &shown(), header.geometry.capacity)?;
     let memory =
         MappedMemory::map(&opened.file, header.geometry.capacity as usize, builder.prefault).map_err(io_error("map the file"))?;
     let core = Core { memory, layout };

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::creation::CreationLock;
@@ -99,17 +99,31 @@ fn fill(
 /// Allocates all space of an empty file, after a look at whether there is enough.
 pub(super) fn allocate(file: &File, path: &Path, memory: bool, len: u64) -> Result<(), OpenError> {
     check_size_limit(path, len)?;
-    space::check_room(file.as_fd(), path, memory, len)?;
+    reserve(file, path, memory, len, len)
+}
+
+/// Allocates what is missing in a file that has holes, as a copy may have: to write there when the file system is full would be a
+/// SIGBUS.
+pub(crate) fn fill_holes(opened: &OpenedFile, path: &Path, len: u64) -> Result<(), OpenError> {
+    let metadata = opened.file.metadata().map_err(|source| OpenError::io("look at the file", path, source))?;
+    let missing = len.saturating_sub(metadata.blocks().saturating_mul(512));
+    if missing > 0 { reserve(&opened.file, path, opened.memory_backed, len, missing) } else { Ok(()) }
+}
+
+/// Allocates the first `len` bytes of a file, of which so many are missing.
+fn reserve(file: &File, path: &Path, memory: bool, len: u64, missing: u64) -> Result<(), OpenError> {
+    space::check_room(file.as_fd(), path, memory, missing)?;
     let reserve = |offset: u64, count: u64| {
-        // SAFETY: the descriptor is open; no memory is passed. Both numbers are below 2^63, since `len` is under the limit.
+        // SAFETY: the descriptor is open; no memory is passed. Both numbers are below 2^63: `len` is under the limit, or the length
+        // of a file.
         let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, offset as libc::off_t, count as libc::off_t) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
     let Err((done, source)) = in_pieces(len, reserve) else { return Ok(()) };
     match source.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM) => {
-            let available = filesystem::available_bytes(file.as_fd()).unwrap_or(0).saturating_add(done).min(len - 1);
-            Err(OpenError::NoSpace { path: path.to_owned(), needed: len, available })
+            let available = filesystem::available_bytes(file.as_fd()).unwrap_or(0).saturating_add(done).min(missing - 1);
+            Err(OpenError::NoSpace { path: path.to_owned(), needed: missing, available })
         }
         Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
             let magic = filesystem::magic(file.as_fd()).unwrap_or(0);
