@@ -52,8 +52,17 @@ thread_local! {
     static FORKING: Cell<*mut Forking> = const { Cell::new(ptr::null_mut()) };
     /// Forks begun within this thread's handlers or registrations, whose handlers are passed over.
     static NESTED: Cell<u32> = const { Cell::new(0) };
-    /// This thread is changing the list.
+    /// This thread holds the lock, or is about to, other than for a fork: a fork now, by a handler of a signal, must not wait for
+    /// it.
     static CHANGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs something as [`CHANGING`].
+fn changing<T>(run: impl FnOnce() -> T) -> T {
+    let before = CHANGING.replace(true);
+    let result = run();
+    CHANGING.set(before);
+    result
 }
 
 static REGISTRY: AtomicPtr<Registry> = AtomicPtr::new(ptr::null_mut());
@@ -91,17 +100,15 @@ pub(crate) fn register(handler: &Arc<dyn ForkHandler>) -> io::Result<()> {
     if CHANGING.get() {
         return Err(io::Error::new(io::ErrorKind::WouldBlock, "a fork handler is being registered by this very thread"));
     }
-    let _guard = if holds_lock() { None } else { Some(registry.page.lock(0).lock()) };
-    CHANGING.set(true);
-    let result = registry.install();
-    if result.is_ok() {
-        // SAFETY: this thread holds the lock, and `CHANGING` shows that it is not already inside this or `Forking::begin`.
+    changing(|| {
+        let _guard = if holds_lock() { None } else { Some(registry.page.lock(0).lock()) };
+        registry.install()?;
+        // SAFETY: this thread holds the lock, and `CHANGING` shows that it is not already inside this or `Registry::begin`.
         let handlers = unsafe { &mut *registry.handlers.get() };
         handlers.retain(|handler| handler.strong_count() > 0);
         handlers.push(Arc::downgrade(handler));
-    }
-    CHANGING.set(false);
-    result
+        Ok(())
+    })
 }
 
 /// Runs something that a fork with handlers does not come in between of, such as opening a descriptor and putting it where
@@ -111,8 +118,10 @@ pub(crate) fn between_forks<T>(run: impl FnOnce() -> T) -> io::Result<T> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let registry = registry_or_new()?;
     let is_inside = CHANGING.get() || holds_lock();
-    let _guard = if is_inside { None } else { registry.page.lock(0).lock_within(PATIENCE) };
-    Ok(run())
+    Ok(changing(|| {
+        let _guard = if is_inside { None } else { registry.page.lock(0).lock_within(PATIENCE) };
+        run()
+    }))
 }
 
 /// Whether this thread holds the lock for a fork under way. In a child it does not, as the lock was wiped.
@@ -139,13 +148,10 @@ impl Registry {
     /// Locks, and takes hold of all handlers that are still there.
     fn begin(&'static self) -> Forking {
         let guard = self.page.lock(0).lock();
-        CHANGING.set(true);
         // SAFETY: this thread holds the lock, and `prepare` has seen that it is not inside `register`.
         let list = unsafe { &mut *self.handlers.get() };
         list.retain(|handler| handler.strong_count() > 0);
-        let handlers = list.iter().filter_map(Weak::upgrade).collect();
-        CHANGING.set(false);
-        Forking { handlers, guard }
+        Forking { handlers: list.iter().filter_map(Weak::upgrade).collect(), guard }
     }
 }
 
@@ -155,8 +161,11 @@ extern "C" fn prepare() {
         NESTED.set(NESTED.get() + 1);
         return;
     }
-    let forking = Box::into_raw(Box::new(registry.begin()));
-    FORKING.set(forking);
+    let forking = changing(|| {
+        let forking = Box::into_raw(Box::new(registry.begin()));
+        FORKING.set(forking);
+        forking
+    });
     // SAFETY: the pointer is the one just boxed; only `finish` frees it, in this thread.
     for handler in unsafe { &(*forking).handlers }.iter().rev() {
         handler.prepare();
@@ -185,11 +194,14 @@ fn finish(run: impl Fn(&dyn ForkHandler)) {
     for handler in unsafe { &(*forking).handlers } {
         run(&**handler);
     }
-    FORKING.set(ptr::null_mut());
-    // SAFETY: the pointer comes from `Box::into_raw`, and nothing else has it any more.
-    let Forking { handlers, guard } = *unsafe { Box::from_raw(forking) };
-    // The lock goes first: a handler whose last reference this is may do anything when it is dropped.
-    drop(guard);
+    let handlers = changing(|| {
+        FORKING.set(ptr::null_mut());
+        // SAFETY: the pointer comes from `Box::into_raw`, and nothing else has it any more.
+        let Forking { handlers, guard } = *unsafe { Box::from_raw(forking) };
+        drop(guard);
+        handlers
+    });
+    // After the lock: a handler whose last reference this is may do anything when it is dropped.
     drop(handlers);
 }
 

@@ -1,7 +1,7 @@
 //! Forks of all kinds. Each test runs in a child, since the forks of other tests run the same handlers.
 
 use super::*;
-use crate::os::tests::{bare_fork, in_child};
+use crate::os::tests::{bare_fork, in_child, wait_until};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -182,6 +182,43 @@ fn the_last_reference_may_go_within_a_handler() {
         let weak = Arc::downgrade(&fading);
         drop(fading);
         in_child(|| weak.upgrade().is_none()).success() && weak.upgrade().is_none()
+    });
+    child.expect_success();
+}
+
+static FORKED: AtomicU32 = AtomicU32::new(0);
+
+/// Forks in the handler of a signal, and notes whether the child ended well.
+extern "C" fn fork_now(_: libc::c_int) {
+    FORKED.fetch_add(if in_child(|| true).success() { 1 } else { 1000 }, Ordering::Relaxed);
+}
+
+/// A signal may come in the middle of anything, and its handler may fork: that must not wait for the thread that it interrupted.
+#[test]
+fn a_fork_in_a_signal_handler_waits_for_nobody() {
+    let child = in_child(|| {
+        let _counter = registered(Counter::default());
+        // SAFETY: the handler has the right type and lives as long as the program; the calls take plain numbers besides.
+        unsafe {
+            libc::signal(libc::SIGUSR1, fork_now as *const () as usize);
+            between_forks(|| libc::raise(libc::SIGUSR1)).unwrap();
+            libc::raise(libc::SIGUSR1);
+            libc::signal(libc::SIGALRM, fork_now as *const () as usize);
+        }
+        let mut sum = 0;
+        wait_until("forks at any moment", || {
+            let soon = libc::timeval { tv_sec: 0, tv_usec: 20 + sum % 50 };
+            let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: soon };
+            // SAFETY: the pointer is to a struct that lives across the call.
+            unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &once, std::ptr::null_mut::<u8>()) };
+            let before = FORKED.load(Ordering::Relaxed);
+            while FORKED.load(Ordering::Relaxed) == before {
+                // Nothing here allocates: the allocator can stand a fork, but not one in its own midst.
+                between_forks(|| sum += 1).unwrap();
+            }
+            before > 200
+        });
+        FORKED.load(Ordering::Relaxed) < 1000 && sum > 0
     });
     child.expect_success();
 }

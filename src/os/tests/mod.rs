@@ -102,14 +102,22 @@ impl Child {
         assert!(self.success(), "the child failed");
     }
 
+    /// The status of its end. One that takes more than 30 s hangs, and is killed.
     fn wait(&mut self) -> i32 {
-        let mut status = 0;
-        // SAFETY: the pointer is to an integer that lives across the call.
-        while unsafe { libc::waitpid(self.pid, &mut status, 0) } < 0 {
-            assert_eq!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted);
+        let (start, mut status) = (Instant::now(), 0);
+        loop {
+            // SAFETY: the pointer is to an integer that lives across the call.
+            let ended = unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) };
+            if ended == self.pid {
+                self.waited = true;
+                return status;
+            }
+            assert!(ended == 0 || std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted);
+            if start.elapsed() > Duration::from_secs(30) {
+                self.signal(libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_micros(200));
         }
-        self.waited = true;
-        status
     }
 }
 
