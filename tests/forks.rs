@@ -27,7 +27,6 @@ fn worker_entry() {
         ("bare under traffic", bare_under_traffic),
         ("spawns under traffic", spawns_under_traffic),
         ("nothing", |_| {}),
-        ("drops rights", drops_rights),
         ("forks while dropping", forks_while_dropping),
     ]);
 }
@@ -289,28 +288,6 @@ fn spawns_under_traffic(args: &Args) {
 #[test]
 fn spawned_commands_inherit_nothing() {
     run("spawns under traffic");
-}
-
-/// A child that gave up its rights after the fork writes all the same: its descriptor was opened before.
-fn drops_rights(args: &Args) {
-    let cache = Cache::open(args.text(0)).expect("the cache");
-    // SAFETY: the call takes nothing.
-    let is_root = unsafe { libc::geteuid() } == 0;
-    Forked::spawn(|| {
-        // SAFETY: the calls take plain numbers.
-        assert!(!is_root || unsafe { libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 });
-        let opened = Cache::open(args.text(0));
-        assert!(!is_root || opened.is_err(), "it could not open the path again");
-        cache.set("from nobody", "1").expect("a child without rights writes");
-        assert_eq!(cache.stats().processes, 3);
-    })
-    .success();
-    assert_eq!(cache.get("from nobody").as_deref(), Some(&b"1"[..]));
-}
-
-#[test]
-fn a_child_that_gave_up_its_rights_writes() {
-    run("drops rights");
 }
 
 /// Forks while other threads open and drop handles: neither waits for the other for ever.

@@ -1,5 +1,5 @@
-//! Who is alive is never guessed: numbers of processes that are used again, namespaces, descriptors closed by force, rights given up,
-//! and deaths of all kinds.
+//! Who is alive is never guessed: numbers of processes that are used again, namespaces, descriptors closed by force, and deaths
+//! of all kinds. Other programs in the same process are in `exec.rs`, rights that were given up in `rights.rs`.
 
 mod common;
 
@@ -13,59 +13,20 @@ use common::board::Board;
 use common::forked::Forked;
 use common::group::Group;
 use common::worker::{Args, Worker, serve};
+use common::writer::{LINE, PID, REGISTRY, check_all_is_usable, locked_lines, small, text, write_for_ever};
 use common::{Scratch, lengths, wait_until};
 use shmemo::Cache;
-
-/// The registry (`docs/design.md`, section 2): where it begins, bytes of a line, and the number of the process in a line.
-const REGISTRY: u64 = 4096;
-const LINE: u64 = 256;
-const PID: u64 = 8;
 
 #[test]
 fn worker_entry() {
     serve(&[
         ("threads", threads),
-        ("exec", exec),
+        ("in a namespace", in_a_namespace),
+        ("other files' descriptors", other_files_descriptors),
         ("hungry", hungry),
         ("closed by force", closed_by_force),
         ("two handles", two_handles),
     ]);
-}
-
-fn small(path: &Path) -> Cache {
-    Cache::builder().capacity(2 << 20).open(path).expect("the cache")
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
-
-/// Stores until somebody ends it.
-fn write_for_ever(cache: &Cache, board: &Board, place: usize) {
-    for number in 0u64.. {
-        cache.set((number % 3000).to_le_bytes(), [number as u8; 500]).expect("set");
-        board.add(place, 1);
-    }
-}
-
-/// Everything can be used, and nobody dead holds a part of it. A death in the middle of a call leaves the count of its
-/// segment wrong by one until that segment is recycled, which can be long after for what proved worth keeping; a
-/// `clear` ends all of them.
-fn check_all_is_usable(cache: &Cache) {
-    let before = cache.stats().dropped;
-    fill(cache);
-    let stats = cache.stats();
-    assert_eq!((stats.segments_held, stats.dropped), (0, before));
-    cache.verify().expect("no corruption");
-    cache.clear();
-    fill(cache);
-    assert_eq!(cache.verify().expect("no corruption").count_drift, 0);
-}
-
-fn fill(cache: &Cache) {
-    for number in 0..8000u64 {
-        cache.set(number.to_le_bytes(), [number as u8; 500]).expect("set");
-    }
 }
 
 /// Writers are killed; before anybody looks, the kernel gives their numbers to others.
@@ -129,7 +90,7 @@ fn namespaces_of_processes() {
     wait_until("both to go on", || board.get(0) > then[0] && board.get(1) > then[1]);
     // The first process of a namespace takes all others with it.
     for (place, outer) in both.into_iter().enumerate() {
-        kill_children_of(outer.pid());
+        children_of(outer.pid()).into_iter().for_each(|child| signal(child, libc::SIGKILL));
         outer.kill();
         let then = board.get(place);
         std::thread::sleep(Duration::from_millis(5));
@@ -138,12 +99,20 @@ fn namespaces_of_processes() {
     check_all_is_usable(&cache);
 }
 
-fn kill_children_of(pid: i32) {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("the children");
-    for child in children.split_whitespace().map(|child| child.parse::<i32>().expect("a number")) {
-        // SAFETY: a child of a child that has not been waited for; its number is still its own.
-        unsafe { libc::kill(child, libc::SIGKILL) };
-    }
+fn children_of(pid: i32) -> Vec<i32> {
+    // Each thread has children of its own.
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the threads");
+    let children =
+        tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("children")).expect("the children"));
+    children
+        .flat_map(|children| children.split_whitespace().map(|child| child.parse().expect("a number")).collect::<Vec<_>>())
+        .collect()
+}
+
+/// A child of a child that has not been waited for, so its number is still its own.
+fn signal(grandchild: i32, signal: i32) {
+    // SAFETY: the call takes plain numbers.
+    unsafe { libc::kill(grandchild, signal) };
 }
 
 /// What daemons do: every descriptor is closed, and the numbers go to other files.
@@ -190,34 +159,72 @@ fn descriptors_closed_by_force() {
     check_all_is_usable(&cache);
 }
 
-/// A forked child without any rights, in a directory without `/proc`, writes.
-#[test]
-fn without_rights_and_without_proc() {
-    let scratch = Scratch::new();
-    let path = scratch.path("cache");
-    let cache = small(&path);
-    let empty = scratch.path("empty");
-    std::fs::create_dir(&empty).expect("a directory");
-    for _ in 0..3 {
-        Forked::spawn(|| {
-            if std::os::unix::fs::chroot(&empty).is_ok() {
-                std::env::set_current_dir("/").expect("the new root");
-                // SAFETY: the calls take plain numbers.
-                assert!(unsafe { libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 });
-                assert!(!Path::new("/proc/self").exists());
-            }
-            cache.set("from the child", "v").expect("set");
-            (0..3000u32).for_each(|i| cache.set(i.to_le_bytes(), [2; 500]).expect("set"));
-        })
-        .success();
-    }
+/// Writes in a PID namespace of its own.
+fn in_a_namespace(args: &Args) {
+    let (path, board) = (args.text(0), Board::open(args.text(1).as_ref()));
+    // SAFETY: the call takes a plain number.
+    board.set(1, 1 + u64::from(unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0));
     Forked::spawn(|| {
-        let _ = std::os::unix::fs::chroot(&empty);
-        cache.set("from the child", "v").expect("set");
-        std::process::abort();
+        let cache = small(path.as_ref());
+        write_for_ever(&cache, &board, 0);
     })
     .wait();
-    assert!(cache.contains("from the child") || cache.len() > 1000);
+}
+
+/// All descriptors are closed by force, and their numbers are those of other files, on which locks can be had.
+fn other_files_descriptors(args: &Args) {
+    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
+    cache.set("before", "1").expect("set");
+    // SAFETY: nothing else of this process uses a descriptor beyond the first three.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) }, 0);
+    let open = |number: u32| File::options().read(true).write(true).create_new(true).open(format!("{}-{number}", args.text(1)));
+    let _others: Vec<File> = (0..40).map(|number| open(number).expect("a file")).collect();
+    board.set(2, 1);
+    wait_until("the others", || board.get(3) == 1);
+    (0..8000u64).for_each(|number| cache.set(number.to_le_bytes(), [3; 500]).expect("set"));
+    board.set(2, 2);
+    wait_until("the others", || board.get(3) == 2);
+    assert!(cache.contains(7999u64.to_le_bytes()));
+}
+
+/// One whose descriptors were closed by force must not take a lock on a stranger's file for one on a line: it would declare dead
+/// whoever it has no other way to ask about. And it sees to its own lock, so that others do not do so with it.
+#[test]
+fn a_process_whose_descriptors_are_other_files_harms_nobody() {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, board) = (small(&path), Board::create(&board_path));
+    let args = [text(&path), text(&board_path)];
+    let args = [args[0].as_str(), &args[1]];
+    let stranger = Worker::spawn("other files' descriptors", &args);
+    wait_until("the one without descriptors", || board.get(2) == 1);
+    let lines = cache.stats().max_processes;
+    assert_eq!((cache.stats().processes, locked_lines(&path, lines)), (2, 1));
+    let outer = Worker::spawn("in a namespace", &args);
+    wait_until("a write in the namespace", || board.get(0) > 100);
+    println!("in a namespace: {}", board.get(1) == 1);
+    // It stands still in the middle of a write.
+    let inner = children_of(outer.pid() as i32)[0];
+    wait_until("a segment that is held", || {
+        signal(inner, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(1));
+        let is_held = cache.stats().segments_held > 0;
+        if !is_held {
+            signal(inner, libc::SIGCONT);
+        }
+        is_held
+    });
+    board.set(3, 1);
+    wait_until("the one without descriptors", || board.get(2) == 2);
+    assert_eq!(cache.stats().processes, 3, "one that is alive was declared dead");
+    assert_eq!(locked_lines(&path, lines), 3, "its own line is locked again");
+    signal(inner, libc::SIGCONT);
+    let then = board.get(0);
+    wait_until("the one in the namespace", || board.get(0) > then + 1000);
+    board.set(3, 2);
+    stranger.success();
+    signal(inner, libc::SIGKILL);
+    outer.wait();
     check_all_is_usable(&cache);
 }
 
@@ -253,32 +260,6 @@ fn two_handles_in_one_process() {
     let workers: Vec<Worker> = (0..2).map(|_| Worker::spawn("two handles", &[&text(&path)])).collect();
     workers.into_iter().for_each(Worker::success);
     check_all_is_usable(&cache);
-    assert_eq!(cache.stats().processes, 1);
-}
-
-/// `exec` ends all other threads wherever they are.
-fn exec(args: &Args) {
-    use std::os::unix::process::CommandExt;
-    let (cache, board) = (small(args.text(0).as_ref()), Board::open(args.text(1).as_ref()));
-    let (cache, board): (&'static Cache, &'static Board) = (Box::leak(Box::new(cache)), Box::leak(Box::new(board)));
-    for place in 0..3 {
-        std::thread::spawn(move || write_for_ever(cache, board, place));
-    }
-    let before = board.get(0);
-    wait_until("a thread", || board.get(0) > before + 100);
-    panic!("{}", std::process::Command::new("/bin/true").exec());
-}
-
-#[test]
-fn exec_while_other_threads_write() {
-    let scratch = Scratch::new();
-    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
-    let (cache, _board) = (small(&path), Board::create(&board_path));
-    for _ in 0..lengths(20, 500) {
-        Worker::spawn("exec", &[&text(&path), &text(&board_path)]).success();
-    }
-    check_all_is_usable(&cache);
-    drop(small(&path));
     assert_eq!(cache.stats().processes, 1);
 }
 

@@ -31,7 +31,7 @@ const HEADER_WORDS: [usize; 21] = [
     header::EPOCH_ENDS,
     header::EPOCH_ENDS + 56,
 ];
-const SEGMENT_WORDS: [usize; 8] = [
+const SEGMENT_WORDS: [usize; 9] = [
     segment::STATE,
     segment::TAIL,
     segment::HAND,
@@ -40,8 +40,9 @@ const SEGMENT_WORDS: [usize; 8] = [
     segment::ADDED,
     segment::GONE_UNITS,
     segment::GONE,
+    segment::OPENED,
 ];
-const LINE_WORDS: [usize; 8] = [
+const LINE_WORDS: [usize; 9] = [
     line::INCARNATION,
     line::PID,
     line::START_TIME,
@@ -50,6 +51,7 @@ const LINE_WORDS: [usize; 8] = [
     line::PINS,
     line::PINS + 8,
     line::COUNTERS,
+    line::IMAGE,
 ];
 
 /// What edits are made to.

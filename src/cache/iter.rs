@@ -50,7 +50,7 @@ impl Iterator for Iter {
             }
             let ready = self.ready.pop_front()?;
             // It may have expired while it waited here.
-            if ready.expiry_ms.is_none_or(|at| at > inner.seat.now_ms(&inner.core)) {
+            if ready.expiry_ms.is_none_or(|at| at > inner.seat.clock.now_ms(&inner.core)) {
                 return Some(ready.pair);
             }
         }

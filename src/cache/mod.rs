@@ -10,6 +10,7 @@ mod report;
 mod seat;
 mod single;
 mod stats;
+mod time;
 mod update;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -78,7 +79,11 @@ struct Here<'a> {
 
 impl World for Here<'_> {
     fn now_ms(&self) -> u64 {
-        self.inner.seat.now_ms(&self.inner.core)
+        self.inner.seat.clock.now_ms(&self.inner.core)
+    }
+
+    fn keep_alive(&self) {
+        self.inner.seat.keep_line(&self.inner.core);
     }
 
     fn reclaim(&self, suspect: Owner) -> bool {
@@ -268,7 +273,7 @@ impl Cache {
 
     fn expiry_in(&self, ttl_ms: u64) -> Option<u64> {
         let is_for_ever = ttl_ms == 0 || ttl_ms >= LONGEST_TTL_MS;
-        (!is_for_ever).then(|| self.inner.seat.now_ms(&self.inner.core).saturating_add(ttl_ms))
+        (!is_for_ever).then(|| self.inner.seat.clock.expiry_after(&self.inner.core, ttl_ms))
     }
 }
 

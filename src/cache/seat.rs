@@ -10,26 +10,26 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::boot;
 use super::local::Lanes;
+use super::time::FileClock;
 use crate::error::NotAttached;
-use crate::layout::{LINE_BYTES, Layout, header};
+use crate::layout::{LINE_BYTES, Layout};
 use crate::memory::MappedMemory;
-use crate::os::clock::Clock;
 use crate::os::file;
 use crate::os::fork::{self, ForkHandler};
 use crate::os::identity::WipedPage;
 use crate::os::lock::{self, Kind};
 use crate::os::process::ProcessId;
-use crate::protocol::{Core, Memory, Owner, Tenant, Word};
+use crate::protocol::{Core, Owner, Tenant};
 
 /// Words of the page that a child finds zero.
-mod page {
+pub(super) mod page {
     /// Lock: one thread of this process attaches.
     pub const ATTACHING: usize = 0;
     /// Lock: one thread of this process asks whether others are alive.
@@ -40,8 +40,10 @@ mod page {
     pub const CLOCK: usize = 9;
     /// Offset of this process's time namespace, in nanoseconds.
     pub const CLOCK_OFFSET: usize = 10;
-    /// 1 if this very process opened the descriptor that its line is locked by. Else that is a copy of its parent's.
-    pub const HAS_FD: usize = 11;
+    /// 1 if the descriptor that the line is locked by is this very process's own. Else that is a copy of its parent's.
+    pub const HAS_LINE_FD: usize = 11;
+    /// The same of the descriptor that is kept for a line.
+    pub const HAS_SPARE_FD: usize = 12;
 }
 
 /// Whoever attaches asks for the life of so many others: each question is a system call that walks the list of the
@@ -61,11 +63,14 @@ pub(super) struct Seat {
     layout: Layout,
     /// What the threads of this process counted: a child has counted nothing yet.
     lanes: Arc<Lanes>,
-    page: WipedPage,
+    page: Arc<WipedPage>,
+    pub(super) clock: FileClock,
     /// The descriptor that holds the lock of this process's line, or is to hold it; in a child that no handler prepared, a
     /// copy of its parent's.
     line_fd: AtomicI32,
-    /// The descriptor that a child is going to lock its line by, while a fork is under way and in the child after it.
+    /// In a child that has no line yet, the descriptor that it is going to lock one by, opened before it was forked.
+    spare_fd: AtomicI32,
+    /// While a fork is under way, the descriptor that is going to be the child's spare one.
     child_fd: AtomicI32,
 }
 
@@ -92,6 +97,7 @@ fn encode(owner: Owner) -> u64 {
 
 impl Seat {
     pub fn new(opened: file::OpenedFile, path: Option<PathBuf>, layout: Layout, lanes: Arc<Lanes>) -> io::Result<Arc<Self>> {
+        let page = Arc::new(WipedPage::new()?);
         let seat = Arc::new(Self {
             device: opened.device,
             inode: opened.inode,
@@ -100,8 +106,10 @@ impl Seat {
             path,
             layout,
             lanes,
-            page: WipedPage::new()?,
+            clock: FileClock::new(page.clone()),
+            page,
             line_fd: AtomicI32::new(NO_FD),
+            spare_fd: AtomicI32::new(NO_FD),
             child_fd: AtomicI32::new(NO_FD),
         });
         let handler: Arc<dyn ForkHandler> = seat.clone();
@@ -125,28 +133,6 @@ impl Seat {
         // Acquire: pairs with the release in `attach`.
         let word = self.page.word(page::OWNER).load(Ordering::Acquire);
         (word != 0).then_some(Owner { line: word as u16, incarnation: word >> 16 })
-    }
-
-    /// The time of the file, in milliseconds. `u64::MAX` where the clock cannot be trusted: then everything that
-    /// expires has expired.
-    pub fn now_ms(&self, core: &Core<MappedMemory>) -> u64 {
-        if self.page.word(page::CLOCK).load(Ordering::Acquire) == 0 {
-            self.read_clock_offset();
-        }
-        if self.page.word(page::CLOCK).load(Ordering::Relaxed) != 1 {
-            return u64::MAX;
-        }
-        let offset = self.page.word(page::CLOCK_OFFSET).load(Ordering::Relaxed) as i64;
-        let base = core.memory.word(header::CLOCK_BASE).load(Ordering::Relaxed);
-        Clock::from_offset(Some(offset)).boot_ms().wrapping_add(base)
-    }
-
-    #[cold]
-    fn read_clock_offset(&self) {
-        let offset = Clock::new().offset_nanos();
-        self.page.word(page::CLOCK_OFFSET).store(offset.unwrap_or(0) as u64, Ordering::Relaxed);
-        // Release: pairs with the acquire in `now_ms`. Several threads may do this; all write the same.
-        self.page.word(page::CLOCK).store(if offset.is_some() { 1 } else { 2 }, Ordering::Release);
     }
 
     /// Takes a line. Called at opening, and by the first write in a child. A failure leaves things so that the next call can
@@ -178,13 +164,16 @@ impl Seat {
         Ok(owner)
     }
 
-    /// In a child that ran no fork handler: closes its copy of the descriptor that its parent's line is locked by, so that
-    /// the lock ends with the parent, and forgets what the parent counted. The caller holds the lock for attaching.
+    /// In a child that ran no fork handler: closes its copies of the descriptors that its parent's line is locked by or is going
+    /// to be, so that the lock ends with the parent, and forgets what the parent counted. The caller holds the lock for attaching.
     fn drop_copies(&self) {
-        let is_copy = self.page.word(page::HAS_FD).load(Ordering::Relaxed) == 0;
-        if is_copy && self.line_fd.load(Ordering::Acquire) != NO_FD {
-            close(&self.line_fd, self.device, self.inode);
-            self.lanes.forget();
+        let is_copy =
+            |fd: &AtomicI32, mark| fd.load(Ordering::Acquire) != NO_FD && self.page.word(mark).load(Ordering::Relaxed) == 0;
+        for (fd, mark) in [(&self.line_fd, page::HAS_LINE_FD), (&self.spare_fd, page::HAS_SPARE_FD)] {
+            if is_copy(fd, mark) {
+                close(fd, self.device, self.inode);
+                self.lanes.forget();
+            }
         }
     }
 
@@ -205,22 +194,28 @@ impl Seat {
             return Ok(());
         }
         fork::between_forks(|| {
-            let prepared = self.child_fd.swap(NO_FD, Ordering::AcqRel);
-            let is_ready = prepared != NO_FD && fork::same_file(prepared, self.device, self.inode);
-            let fd = if is_ready { prepared } else { self.reopen()?.into_raw_fd() };
-            self.line_fd.store(fd, Ordering::Release);
-            self.page.word(page::HAS_FD).store(1, Ordering::Relaxed);
+            let spare = self.spare_fd.swap(NO_FD, Ordering::AcqRel);
+            let is_ready = spare != NO_FD && fork::same_file(spare, self.device, self.inode);
+            let fd = if is_ready { spare } else { self.reopen()?.into_raw_fd() };
+            self.keep_line_fd(fd);
             Ok(())
         })?
     }
 
-    /// Opens the file once more: by the descriptor, or by the path if something closed that by force.
+    fn keep_line_fd(&self, fd: RawFd) {
+        self.line_fd.store(fd, Ordering::Release);
+        self.page.word(page::HAS_LINE_FD).store(1, Ordering::Relaxed);
+    }
+
+    /// Opens the file once more: by the descriptor, or by the path if `/proc` is out of sight or something closed the descriptor
+    /// by force.
     fn reopen(&self) -> io::Result<File> {
-        if fork::same_file(self.file.as_raw_fd(), self.device, self.inode) {
-            return file::reopen(&self.file);
-        }
-        let path = self.path.as_deref().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
-        file::open_again(path, self.device, self.inode)
+        let is_open = fork::same_file(self.file.as_raw_fd(), self.device, self.inode);
+        let by_descriptor = if is_open { file::reopen(&self.file) } else { Err(io::Error::from_raw_os_error(libc::EBADF)) };
+        by_descriptor.or_else(|error| match self.path.as_deref() {
+            Some(path) => file::open_again(path, self.device, self.inode),
+            None => Err(error),
+        })
     }
 
     fn line_byte(&self, line: usize) -> u64 {
@@ -229,7 +224,7 @@ impl Seat {
 
     fn take_any_line(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>) -> Result<Owner, NotAttached> {
         let me = ProcessId::current();
-        let tenant = Tenant { pid: me.pid, start_time: me.start_time, pid_namespace: me.pid_namespace };
+        let tenant = Tenant { pid: me.pid, start_time: me.start_time, pid_namespace: me.pid_namespace, image: me.image };
         let try_line = |line: usize| lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).map_err(NotAttached::Io);
         // Lines that were given back first: they are free in all likelihood. Locks of one file are a list, so asking
         // for each costs the kernel a walk.
@@ -263,24 +258,27 @@ impl Seat {
         }
     }
 
-    /// Whether the process behind a line whose lock is free has ended. It may be alive: something may have closed its
-    /// descriptor by force.
+    /// Whether the process behind a line whose lock is free has ended, or runs another program. It may be alive: something may
+    /// have closed its descriptor by force.
     fn is_gone(&self, tenant: Tenant) -> bool {
-        let id = ProcessId { pid: tenant.pid, start_time: tenant.start_time, pid_namespace: tenant.pid_namespace };
-        id.is_running() != Some(true)
+        let Tenant { pid, start_time, pid_namespace, image } = tenant;
+        ProcessId { pid, start_time, pid_namespace, image }.is_running() != Some(true)
     }
 
     /// If an owner is dead, gives back what it held. The lock of its line is held meanwhile, so nobody takes the line,
     /// and of several who recover only one does.
     pub fn reclaim(&self, core: &Core<MappedMemory>, suspect: Owner) -> bool {
         let line = usize::from(suspect.line);
-        let is_own = self.owner().is_some_and(|me| me.line == suspect.line);
-        if is_own || line >= core.layout.lines {
+        let Some(me) = self.owner().filter(|me| me.line != suspect.line) else { return false };
+        if line >= core.layout.lines {
             return false;
         }
         // Locks of one descriptor do not conflict with each other: one thread at a time.
         let Some(_guard) = self.page.lock(page::RECLAIMING).try_lock() else { return false };
-        let Some(fd) = borrow(&self.line_fd).filter(|_| self.owner().is_some()) else { return false };
+        if !self.holds_line(core, me) {
+            return false;
+        }
+        let Some(fd) = borrow(&self.line_fd) else { return false };
         if !lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).unwrap_or(false) {
             return false;
         }
@@ -289,6 +287,42 @@ impl Seat {
         // Should this fail, the line stays locked until this process ends, which costs one line.
         let _ = lock::unlock(fd, self.line_byte(line), 1);
         recovered
+    }
+
+    /// Sees to it that others take this process for alive, should something have closed its descriptor by force.
+    pub fn keep_line(&self, core: &Core<MappedMemory>) {
+        if let Some(me) = self.owner()
+            && let Some(_guard) = self.page.lock(page::RECLAIMING).try_lock()
+        {
+            self.holds_line(core, me);
+        }
+    }
+
+    /// Whether the lock of this process's line is held by a descriptor of our file, if need be a new one. Something may have
+    /// closed the old one by force, and then a lock by that number says nothing, as it is one on a stranger's file. If the line
+    /// was given to another meanwhile, the next write takes a new one. The caller holds the lock for reclaiming.
+    fn holds_line(&self, core: &Core<MappedMemory>, me: Owner) -> bool {
+        if borrow(&self.line_fd).is_some_and(|fd| fork::same_file(fd.as_raw_fd(), self.device, self.inode)) {
+            return true;
+        }
+        let locked = fork::between_forks(|| {
+            let file = self.reopen()?;
+            let is_locked = lock::try_lock(file.as_fd(), self.line_byte(usize::from(me.line)), 1, Kind::Exclusive)?;
+            let is_mine = is_locked && core.incarnation(usize::from(me.line)) == me.incarnation;
+            if is_mine {
+                self.keep_line_fd(file.into_raw_fd());
+            }
+            Ok(is_mine)
+        });
+        match locked.and_then(|locked: io::Result<bool>| locked) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.page.word(page::OWNER).store(0, Ordering::Release);
+                false
+            }
+            // Without a descriptor it cannot be asked.
+            Err(_) => false,
+        }
     }
 
     /// Gives the line back and closes what this process opened. In a child that never attached it only closes.
@@ -303,7 +337,7 @@ impl Seat {
             }
         }
         close(&self.line_fd, self.device, self.inode);
-        close(&self.child_fd, self.device, self.inode);
+        close(&self.spare_fd, self.device, self.inode);
     }
 }
 
@@ -321,6 +355,7 @@ impl ForkHandler for Seat {
         // Should this fail, the child opens the file itself, if it still can.
         let fd = self.reopen().map_or(NO_FD, IntoRawFd::into_raw_fd);
         self.child_fd.store(fd, Ordering::Release);
+        self.clock.prepare();
     }
 
     fn in_parent(&self) {
@@ -329,6 +364,11 @@ impl ForkHandler for Seat {
 
     fn in_child(&self) {
         close(&self.line_fd, self.device, self.inode);
+        close(&self.spare_fd, self.device, self.inode);
+        let own = self.child_fd.swap(NO_FD, Ordering::AcqRel);
+        self.spare_fd.store(own, Ordering::Release);
+        self.page.word(page::HAS_SPARE_FD).store(1, Ordering::Relaxed);
+        self.clock.in_child();
         self.lanes.forget();
     }
 }

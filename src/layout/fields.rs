@@ -56,6 +56,8 @@ pub mod line {
     pub const PID_NAMESPACE: usize = 24;
     /// How many of its threads are changing the count of entries now.
     pub const COUNTING: usize = 32;
+    /// Which program that process runs, as a hash.
+    pub const IMAGE: usize = 40;
     /// Hazard words.
     pub const PINS: usize = 64;
     /// Counters; they go on from owner to owner.
@@ -121,6 +123,7 @@ pub const FINGERPRINT: u64 = {
         line::START_TIME,
         line::PID_NAMESPACE,
         line::COUNTING,
+        line::IMAGE,
         line::PINS,
         line::COUNTERS,
         segment::STATE,

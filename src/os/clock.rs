@@ -2,7 +2,7 @@
 //!
 //! The clock is `CLOCK_BOOTTIME`, which no step of the wall clock changes and which counts while the machine sleeps, less the
 //! offset of this process's time namespace. `/proc/self/timens_offsets` gives the offset of the namespace that *children*
-//! get, so it is believed only where that is the process's own namespace too.
+//! get, so it is believed of a process itself only where that is its own namespace too.
 
 use std::fs;
 use std::io;
@@ -75,22 +75,36 @@ pub(crate) fn boot_id() -> io::Result<[u64; 2]> {
 
 /// The offset of this process's own time namespace on `CLOCK_BOOTTIME`. `None`: it cannot be known.
 pub(super) fn own_offset_nanos() -> Option<i64> {
-    let own = match namespace(Path::new("/proc/self/ns/time")) {
-        Ok(own) => own,
-        // A kernel without time namespaces has a /proc with no such file, and then no process has an offset.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self/stat").exists() => return Some(0),
-        Err(_) => return None,
+    let own = match namespace(OWN) {
+        Some(own) => own,
+        None => return has_none().then_some(0),
     };
-    if own == FIRST_TIME_NAMESPACE {
-        return Some(0);
+    match own {
+        FIRST_TIME_NAMESPACE => Some(0),
+        own => offset_nanos_of_children().filter(|_| namespace(OF_CHILDREN) == Some(own)),
     }
-    let for_children = namespace(Path::new("/proc/self/ns/time_for_children")).ok()?;
-    let offsets = fs::read_to_string("/proc/self/timens_offsets").ok()?;
-    (own == for_children).then(|| parse_offset(&offsets))?
 }
 
-fn namespace(path: &Path) -> io::Result<u64> {
-    fs::metadata(path).map(|metadata| metadata.ino())
+/// The same of the namespace that children of this process come to be in.
+pub(crate) fn offset_nanos_of_children() -> Option<i64> {
+    match namespace(OF_CHILDREN) {
+        Some(FIRST_TIME_NAMESPACE) => Some(0),
+        Some(_) => parse_offset(&fs::read_to_string("/proc/self/timens_offsets").ok()?),
+        None => has_none().then_some(0),
+    }
+}
+
+const OWN: &str = "/proc/self/ns/time";
+const OF_CHILDREN: &str = "/proc/self/ns/time_for_children";
+
+fn namespace(path: &str) -> Option<u64> {
+    fs::metadata(path).map(|metadata| metadata.ino()).ok()
+}
+
+/// A kernel without time namespaces has a `/proc` without a file for them, and then no process has an offset.
+fn has_none() -> bool {
+    let is_absent = fs::metadata(OWN).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    is_absent && Path::new("/proc/self/stat").exists()
 }
 
 fn parse_offset(text: &str) -> Option<i64> {

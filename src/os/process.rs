@@ -1,7 +1,9 @@
 //! Who a process is, and whether it is still running.
 //!
-//! A pid alone is given out again; with the time at which the process started it is not. A pid means something only in its
-//! own PID namespace, which `/proc` may show or not: where it cannot be asked, the answer is `None`, and never "dead".
+//! A pid alone is given out again; with the time at which the process started it is not. Both stay when the process goes on to
+//! run another program (`exec`), which takes its memory and its locks away: the addresses that the kernel gave to the program
+//! tell that. A pid means something only in its own PID namespace, which `/proc` may show or not: where it cannot be asked, the
+//! answer is `None`, and never "dead".
 
 use std::fs;
 use std::io;
@@ -18,6 +20,9 @@ pub(crate) struct ProcessId {
     pub(crate) start_time: u64,
     /// The inode of its PID namespace. Zero: unknown.
     pub(crate) pid_namespace: u64,
+    /// The program that it runs: a hash of what the kernel told that when it began, random addresses among it. A forked child
+    /// has the same. Zero: unknown.
+    pub(crate) image: u64,
 }
 
 /// What `/proc/PID/stat` says.
@@ -34,22 +39,22 @@ impl ProcessId {
     /// child asks anew.
     pub(crate) fn current() -> Self {
         let pid = std::process::id();
-        let unknown = Self { pid, start_time: 0, pid_namespace: 0 };
+        let unknown = Self { pid, start_time: 0, pid_namespace: 0, image: 0 };
         let (Some(pid_namespace), Ok(text)) = (own_namespace(), fs::read("/proc/self/stat")) else { return unknown };
         let Some(stat) = parse_stat(&text).filter(|stat| stat.pid == pid) else { return unknown };
         let start_time = unshifted(stat.start_ticks).unwrap_or(0);
-        Self { pid, start_time, pid_namespace }
+        Self { pid, start_time, pid_namespace, image: image("self") }
     }
 
-    /// Whether it runs now. `None`: that cannot be asked from here. A zombie does not run; a process that is stopped, or
-    /// that dumps its core, does.
+    /// Whether it runs now. `None`: that cannot be asked from here. A zombie does not run, nor does one that runs another
+    /// program by now; a process that is stopped, or that dumps its core, does.
     pub(crate) fn is_running(self) -> Option<bool> {
         let pid = i32::try_from(self.pid).ok().filter(|&pid| pid > 0)?;
         if self.start_time == 0 || self.pid_namespace == 0 || own_namespace()? != self.pid_namespace {
             return None;
         }
         match fs::read(format!("/proc/{pid}/stat")) {
-            Ok(text) => Some(parse_stat(&text).is_none_or(|stat| self.is_shown_running(&stat))),
+            Ok(text) => Some(parse_stat(&text).is_none_or(|stat| self.is_shown_running(&stat)) && !self.has_gone_on(pid)),
             // Absent, or hidden from this user (`hidepid`): a signal number of 0 tells which.
             Err(_) => Some(exists(pid)),
         }
@@ -63,6 +68,24 @@ impl ProcessId {
         // start says nothing, and a process with this number is taken for the one that is looked for.
         unshifted(stat.start_ticks).is_none_or(|start| start.abs_diff(self.start_time) <= 1)
     }
+
+    /// Whether the process with this number runs another program than this one did. Where that is not to be seen, it does not.
+    fn has_gone_on(self, pid: i32) -> bool {
+        let now = image(&pid.to_string());
+        self.image != 0 && now != 0 && now != self.image
+    }
+}
+
+/// The FNV-1a hash of the auxiliary vector of a process, or zero: it cannot be read, or the process has no memory any more. It
+/// holds the addresses of the program, of the kernel's own code in it and of 16 random bytes, which all differ from one program
+/// to the next unless addresses are not random; then a process that runs another program looks as before.
+fn image(process: &str) -> u64 {
+    let vector = fs::read(format!("/proc/{process}/auxv")).unwrap_or_default();
+    if vector.is_empty() {
+        return 0;
+    }
+    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    vector.iter().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
 }
 
 /// The inode of this process's PID namespace, if `/proc` shows the processes of that namespace.
@@ -154,7 +177,7 @@ mod tests {
         let own = ProcessId::current();
         assert_eq!(own, ProcessId::current());
         assert_eq!(own.pid, std::process::id());
-        assert!(own.start_time > 0 && own.pid_namespace > 0);
+        assert!(own.start_time > 0 && own.pid_namespace > 0 && own.image > 0);
         assert_eq!(own.is_running(), Some(true));
         assert_eq!(ProcessId { start_time: own.start_time + 5, ..own }.is_running(), Some(false));
     }
@@ -170,6 +193,51 @@ mod tests {
         assert_eq!(ProcessId { pid: i32::MAX as u32, ..own }.is_running(), Some(false));
     }
 
+    fn id_of(child: i32) -> ProcessId {
+        let text = fs::read(format!("/proc/{child}/stat")).unwrap();
+        let start_time = unshifted(parse_stat(&text).unwrap().start_ticks).unwrap();
+        // A child begins with the program of its parent.
+        ProcessId { pid: child as u32, start_time, ..ProcessId::current() }
+    }
+
+    #[test]
+    fn a_process_that_runs_another_program_is_not_the_one_that_was() {
+        use std::os::unix::process::CommandExt;
+        let child = in_child(|| {
+            // SAFETY: stops this very process.
+            unsafe { libc::raise(libc::SIGSTOP) };
+            panic!("{}", std::process::Command::new("sleep").arg("60").exec());
+        });
+        let id = id_of(child.pid());
+        assert_eq!(id.is_running(), Some(true));
+        wait_until("the stop", || fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap().contains(") T "));
+        assert_eq!(id.is_running(), Some(true));
+        child.signal(libc::SIGCONT);
+        wait_until("the other program", || id.is_running() == Some(false));
+        assert_eq!(ProcessId { image: 0, ..id }.is_running(), Some(true), "it is the same process");
+        child.kill();
+    }
+
+    /// Starts are shown shifted in a time namespace, and compared without the shift.
+    #[test]
+    fn a_process_is_known_from_within_another_time_namespace() {
+        let own = ProcessId::current();
+        let outer = in_child(|| {
+            // SAFETY: the call takes a plain number.
+            if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
+                println!("not in a time namespace: {}", io::Error::last_os_error());
+            } else {
+                fs::write("/proc/self/timens_offsets", "boottime 123456 789000000\n").unwrap();
+            }
+            let inner = in_child(|| {
+                let earlier = ProcessId { start_time: own.start_time + 5, ..own };
+                own.is_running() == Some(true) && earlier.is_running() == Some(false)
+            });
+            inner.success()
+        });
+        outer.expect_success();
+    }
+
     #[test]
     fn a_child_runs_until_it_is_a_zombie() {
         let child = in_child(|| {
@@ -177,9 +245,7 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_secs(1));
             }
         });
-        let text = fs::read(format!("/proc/{}/stat", child.pid())).unwrap();
-        let start_time = unshifted(parse_stat(&text).unwrap().start_ticks).unwrap();
-        let id = ProcessId { pid: child.pid() as u32, start_time, ..ProcessId::current() };
+        let id = id_of(child.pid());
         assert_eq!(id.is_running(), Some(true));
         child.signal(libc::SIGSTOP);
         assert_eq!(id.is_running(), Some(true));

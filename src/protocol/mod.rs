@@ -61,8 +61,10 @@ use crate::layout::{Layout, header};
 
 /// What the protocol needs to know of the world outside the file.
 pub trait World {
-    /// Milliseconds on the one clock that all processes of the file share.
+    /// Milliseconds on the one clock that all processes of the file share, or [`UNKNOWN_TIME`].
     fn now_ms(&self) -> u64;
+    /// Called now and then by a writer that holds nothing: others are to go on taking its process for alive.
+    fn keep_alive(&self) {}
     /// Somebody stands in the way. If that owner is dead, gives back all that it held and returns `true`. Never waits.
     fn reclaim(&self, suspect: Owner) -> bool;
     /// A number that nobody needs to trust: for pauses.
@@ -75,6 +77,9 @@ pub trait World {
         self.count(Event::Stored, 1);
     }
 }
+
+/// What a clock shows that is not to be trusted: later than everything, so that nothing is found that may have expired.
+pub const UNKNOWN_TIME: u64 = u64::MAX;
 
 /// What is counted. The numbers are places in a registry line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

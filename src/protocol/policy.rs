@@ -12,7 +12,7 @@
 use core::sync::atomic::Ordering;
 
 use super::ghost::Ghost;
-use super::{Core, Event, Key, Log, Memory, Op, Probe, Word};
+use super::{Core, Event, Key, Log, Memory, Op, Probe, UNKNOWN_TIME, Word};
 use crate::layout::{Layout, header, segment};
 
 /// A newcomer used so often goes to the main log.
@@ -129,7 +129,11 @@ impl<M: Memory> Op<'_, M> {
             return;
         }
         let opened = self.core.load(self.core.layout.segment_at(segment, segment::OPENED), Ordering::Relaxed);
-        let age = self.now().saturating_sub(opened);
+        let now = self.now();
+        if opened == UNKNOWN_TIME || now == UNKNOWN_TIME {
+            return;
+        }
+        let age = now.saturating_sub(opened);
         let mean = self.core.memory.word(header::EVICTED_AGE);
         let before = mean.load(Ordering::Relaxed);
         // In 1/16 ms, so that small differences count.

@@ -18,6 +18,8 @@ pub struct Tenant {
     pub start_time: u64,
     /// Its PID namespace.
     pub pid_namespace: u64,
+    /// The program that it runs.
+    pub image: u64,
 }
 
 impl<M: Memory> Core<M> {
@@ -33,7 +35,12 @@ impl<M: Memory> Core<M> {
     /// Who stands in a line.
     pub fn tenant(&self, line: usize) -> Tenant {
         let read = |field| self.line_word(line, field).load(Ordering::Relaxed);
-        Tenant { pid: read(line::PID) as u32, start_time: read(line::START_TIME), pid_namespace: read(line::PID_NAMESPACE) }
+        Tenant {
+            pid: read(line::PID) as u32,
+            start_time: read(line::START_TIME),
+            pid_namespace: read(line::PID_NAMESPACE),
+            image: read(line::IMAGE),
+        }
     }
 
     /// Takes a line whose lock the caller holds, after whatever was left in it was given back.
@@ -45,9 +52,11 @@ impl<M: Memory> Core<M> {
         while incarnation == 0 {
             incarnation = counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & ((1 << INCARNATION_BITS) - 1);
         }
-        self.line_word(line, line::PID).store(u64::from(tenant.pid), Ordering::Relaxed);
-        self.line_word(line, line::START_TIME).store(tenant.start_time, Ordering::Relaxed);
-        self.line_word(line, line::PID_NAMESPACE).store(tenant.pid_namespace, Ordering::Relaxed);
+        let Tenant { pid, start_time, pid_namespace, image } = tenant;
+        let fields = [line::PID, line::START_TIME, line::PID_NAMESPACE, line::IMAGE];
+        for (field, word) in fields.into_iter().zip([u64::from(pid), start_time, pid_namespace, image]) {
+            self.line_word(line, field).store(word, Ordering::Relaxed);
+        }
         // Before the first pin: whoever looks at pins looks at so many lines.
         let used = self.memory.word(header::LINES_USED);
         let mut seen = used.load(Ordering::Relaxed);

@@ -10,6 +10,7 @@ pub mod mounts;
 pub mod refusal;
 pub mod value;
 pub mod worker;
+pub mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

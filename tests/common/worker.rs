@@ -71,6 +71,10 @@ impl Worker {
         Self { child: command.spawn().expect("a worker"), role: role.to_owned() }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: i32) {
         // SAFETY: the child has not been waited for, so its number is still its own.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);

@@ -168,7 +168,7 @@ impl Small {
     fn op(&self, hand: usize) -> Op<'_, Watched> {
         let Hand { owner, hints } = &self.hands[hand];
         if owner.get().is_none() {
-            owner.set(Some(self.core.take_line(hand, Tenant { pid: 1, start_time: 1, pid_namespace: 1 })));
+            owner.set(Some(self.core.take_line(hand, Tenant { pid: 1, start_time: 1, pid_namespace: 1, image: 1 })));
         }
         self.core.begin(owner.get(), self, hints)
     }

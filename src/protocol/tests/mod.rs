@@ -66,7 +66,7 @@ pub(super) fn core(geometry: Geometry) -> Core<HeapMemory> {
 }
 
 pub(super) fn tenant() -> Tenant {
-    Tenant { pid: 1, start_time: 1, pid_namespace: 1 }
+    Tenant { pid: 1, start_time: 1, pid_namespace: 1, image: 1 }
 }
 
 /// A participant: a line, hints, and the operations in short.
