@@ -1,5 +1,6 @@
 //! What a process does when it dies: every operation that changes something, in files where it takes its various ways.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use shmemo::{Action, Cache};
@@ -56,6 +57,26 @@ fn long(cache: &Cache) {
         cache.set(&key, vec![2; 30_000]).expect("set");
         (0..3).for_each(|_| _ = cache.get(&key));
     }
+}
+
+/// What daemons do: the cache finds its descriptors closed, and opens the file once more.
+pub fn close_by_force(cache: &Cache) {
+    let stat = |fd: i32| {
+        // SAFETY: `stat` is a plain struct, for which all zero is a value; any number may be asked for.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a struct that lives across the call.
+        (unsafe { libc::fstat(fd, &mut stat) } == 0).then_some((stat.st_dev, stat.st_ino))
+    };
+    let own = stat(cache.as_fd().as_raw_fd());
+    for fd in (3..256).filter(|&fd| own.is_some() && stat(fd) == own) {
+        // SAFETY: whoever uses a descriptor of this file looks whether it is still that.
+        unsafe { libc::close(fd) };
+    }
+}
+
+fn closed_by_force(cache: &Cache) {
+    close_by_force(cache);
+    many(cache, 60, 400);
 }
 
 fn swap(cache: &Cache) {
@@ -130,6 +151,7 @@ pub const LONG_RUNS: &[Scenario] = &[
     scenario("sets, full", Kind::Full, |cache| many(cache, 60, 400), Then::Any),
     scenario("sets, full of what has expired", Kind::Expired, |cache| many(cache, 60, 400), Then::Any),
     scenario("sets, full of what was cleared", Kind::Cleared, |cache| many(cache, 60, 400), Then::Any),
+    scenario("sets, full, with descriptors closed by force", Kind::Full, closed_by_force, Then::Any),
     scenario("sets of what was evicted, full", Kind::Full, again, Then::Any),
     scenario("sets of what was evicted, bounded", Kind::Bounded, again, Then::Any),
     scenario("sets of what is long and used, full", Kind::Long, long, Then::Any),

@@ -1,11 +1,15 @@
-//! A process dies at every step of making a file, of opening one, and of leaving it.
+//! A process dies or stops at every step of making a file, of opening one, of emptying it after a reboot, and of leaving it.
 #![cfg(shmemo_fault)]
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use fault_tests::common::{Scratch, names_in};
-use fault_tests::fixture::{Fixture, Kind, OLD, TARGET};
-use fault_tests::harness::{End, alone, attach, die_at};
+use fault_tests::common::forked::Forked;
+use fault_tests::common::{Scratch, lengths, names_in};
+use fault_tests::fixture::{Fixture, Kind, LONGEST, OLD, TARGET};
+use fault_tests::harness::{End, alone, attach, die_at, go_on, stop_at};
+use shmemo::fault::{Action, arm, disarm, steps_taken};
 use shmemo::{Builder, Cache, OnMismatch};
 
 fn builder() -> Builder {
@@ -101,4 +105,94 @@ fn coming_and_going() {
     crowd.iter().for_each(attach);
     fixture.others_go_on();
     fixture.recovers();
+}
+
+/// Who stands still while it comes or goes keeps nobody from coming, and goes on when it may.
+#[test]
+fn stopping_while_coming_and_going() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let fixture = Fixture::new(Kind::Roomy, &scratch.path("cache"));
+    let come_and_go = || {
+        let cache = Cache::builder().attach(&fixture.path).expect("the file");
+        attach(&cache);
+        drop(cache);
+    };
+    for step in 0.. {
+        let Some(stopped) = stop_at(step, || {}, come_and_go) else {
+            println!("{step} stops while a process came or went");
+            assert!(step > 10);
+            break;
+        };
+        let begin = Instant::now();
+        (0..3).for_each(|_| come_and_go());
+        assert!(begin.elapsed() < LONGEST, "the others were held up for {:?}", begin.elapsed());
+        fixture.check_at_once(false);
+        go_on(stopped);
+        assert_eq!(fixture.cache.stats().processes, 1);
+    }
+    fixture.others_go_on();
+    fixture.recovers();
+}
+
+/// Others wait for the one that makes the file, not for ever; here it goes on.
+#[test]
+fn stopping_while_making_a_file() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    for step in 0.. {
+        let Some(stopped) = stop_at(step, || {}, || drop(builder().open(&path).expect("a cache"))) else {
+            println!("{step} stops while a file was made");
+            assert!(step > 10);
+            break;
+        };
+        let others = [(); 2].map(|()| Forked::spawn(|| builder().open(&path).expect("a cache").set("key", "v").expect("set")));
+        std::thread::sleep(Duration::from_millis(3));
+        go_on(stopped);
+        others.into_iter().for_each(Forked::success);
+        check_use(&path);
+        std::fs::remove_file(&path).expect("the file");
+    }
+}
+
+/// The offset of the boot id in the header: a test that pretends a reboot writes there.
+const BOOT_ID: u64 = 0x188;
+
+/// A file of another boot, full of entries of which the next to come must see none.
+fn of_another_boot(path: &Path) {
+    let cache = builder().create_new(path).expect("a cache");
+    (0..2000u32).for_each(|number| cache.set(number.to_le_bytes(), [7; 300]).expect("set"));
+    drop(cache);
+    let file = std::fs::File::options().write(true).open(path).expect("the file");
+    file.write_all_at(b"another boot id", BOOT_ID).expect("a write");
+}
+
+/// Whoever empties the file after a reboot dies at that: the next one does it once more. Nearly all steps are alike; the first and
+/// the last are all tried.
+#[test]
+fn beginning_anew_after_a_reboot() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let come = || attach(&Cache::builder().attach(&path).expect("the file"));
+    of_another_boot(&path);
+    arm(0, Action::Count);
+    come();
+    disarm();
+    let steps = steps_taken();
+    std::fs::remove_file(&path).expect("the file");
+    let every = lengths(151, 13);
+    for step in (0..steps).filter(|step| step % every == 0 || *step < 12 || step + 40 > steps) {
+        of_another_boot(&path);
+        assert_eq!(die_at(step, || {}, come), End::Died);
+        let cache = Cache::builder().attach(&path).expect("the file");
+        assert_eq!((cache.len(), cache.iter().count()), (0, 0), "a death at step {step} of {steps}");
+        cache.verify().expect("no corruption");
+        drop(cache);
+        check_use(&path);
+        std::fs::remove_file(&path).expect("the file");
+    }
+    println!("{steps} steps after a reboot");
+    assert!(steps > 5000);
 }
