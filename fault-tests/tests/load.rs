@@ -11,6 +11,7 @@ use fault_tests::fixture::LONGEST;
 use fault_tests::harness::{alone, attach, count_steps, die_at, stop_at};
 use fault_tests::scenario::{LONG_RUNS, SINGLE, Scenario};
 use shmemo::Cache;
+use shmemo::fault::{Action, arm, disarm, steps_taken};
 
 const WORKERS: usize = 2;
 /// Words of the board: operations of each worker, and the longest of each in nanoseconds.
@@ -106,4 +107,49 @@ fn ten_stop_at_once() {
         everybody_goes_on(board, done(board));
         stopped.into_iter().for_each(Forked::kill);
     });
+}
+
+/// How many steps one operation of this process takes in the mean. No clock: others on the machine cannot disturb it.
+fn steps_of_one(cache: &Cache, from: u64) -> f64 {
+    const OPERATIONS: u64 = 40_000;
+    arm(0, Action::Count);
+    for number in from..from + OPERATIONS {
+        cache.set(number.to_le_bytes(), [number as u8; 500]).expect("set");
+        cache.get((number - number % 7).to_le_bytes());
+    }
+    disarm();
+    steps_taken() as f64 / OPERATIONS as f64
+}
+
+/// The others go on at full speed: an operation takes as many steps as before, while ten stand still in the middle of a write, and
+/// after they died there.
+#[test]
+fn the_others_take_no_more_steps() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let cache = Cache::builder().capacity(16 << 20).max_value_len(32 << 10).create_new(scratch.path("cache")).expect("a cache");
+    let stand_still = |scenario: &Scenario| -> Vec<Forked> {
+        let steps = 2..12;
+        steps.filter_map(|step| stop_at(step, || attach(&cache), || (scenario.act)(&cache))).collect()
+    };
+    // The whole file is in use, so that whoever stores makes room, too.
+    steps_of_one(&cache, 0);
+    let mut tried = 0;
+    for scenario in SINGLE.iter().chain(LONG_RUNS).filter(|scenario| scenario.name.starts_with("set")) {
+        let before = steps_of_one(&cache, 1_000_000);
+        let stopped = stand_still(scenario);
+        let beside = steps_of_one(&cache, 2_000_000);
+        let count = stopped.len();
+        stopped.into_iter().for_each(Forked::kill);
+        let after = steps_of_one(&cache, 3_000_000);
+        println!(
+            "{}: {before:.3} steps, {beside:.3} beside {count} who stand still, {after:.3} after their deaths",
+            scenario.name
+        );
+        assert!(beside < before * 1.15 && after < before * 1.15, "{}", scenario.name);
+        tried += usize::from(count == 10);
+    }
+    assert!(tried > 5, "{tried} scenarios in which ten stood still");
+    assert_eq!(cache.stats().segments_held, 0);
+    cache.verify().expect("no corruption");
 }
