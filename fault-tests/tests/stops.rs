@@ -2,10 +2,13 @@
 //! something else, it goes on too, and harms nothing.
 #![cfg(shmemo_fault)]
 
+use std::time::Duration;
+
 use fault_tests::common::{Scratch, lengths};
-use fault_tests::fixture::{ADDED, COUNTER, Fixture, LAPS, NEW, TARGET};
+use fault_tests::fixture::{ADDED, COUNTER, Fixture, Kind, LAPS, NEW, OLD, TARGET};
 use fault_tests::harness::{alone, attach, count_steps, go_on, stop_at};
 use fault_tests::scenario::{LONG_RUNS, SINGLE, Scenario};
+use shmemo::{Action, Cache, UpTo};
 
 /// What stands there after the stopped process has gone on: its own new value, or what the others did meanwhile. What they
 /// replaced or removed does not come back.
@@ -74,4 +77,70 @@ fn at_the_steps_of_sweeps() {
         println!("{}: {steps} steps, {stops} stops", scenario.name);
         assert!(stops > 0, "{} has no step", scenario.name);
     }
+}
+
+const TTL: Duration = Duration::from_millis(60);
+
+/// Something that is done with a cache, and what came of it.
+type Named<T> = (&'static str, fn(&Cache) -> T);
+
+/// What gives the target a longer life if it is there.
+const PROLONGING: &[Named<()>] = &[
+    ("touch", |cache| _ = cache.touch(TARGET, None)),
+    ("replace", |cache| _ = cache.replace(TARGET, NEW, None)),
+    ("compare_and_swap", |cache| {
+        if let Some((_, version)) = cache.get_versioned(TARGET) {
+            _ = cache.compare_and_swap(TARGET, version, NEW, None);
+        }
+    }),
+    ("update", |cache| {
+        let prolong =
+            |old: Option<&[u8]>| old.map_or(Action::Keep, |_| Action::SetWithTtl(NEW.to_vec(), Duration::from_secs(60)));
+        _ = cache.update(TARGET, prolong);
+    }),
+];
+
+/// What says that the target has no value.
+const OBSERVERS: &[Named<bool>] = &[
+    ("get", |cache| cache.get(TARGET).is_none()),
+    ("contains", |cache| !cache.contains(TARGET)),
+    ("time_to_live", |cache| cache.time_to_live(TARGET).is_none()),
+    ("get_up_to", |cache| cache.get_up_to(TARGET, 1 << 20, &mut Vec::new()) == UpTo::Absent),
+    ("get_versioned", |cache| cache.get_versioned(TARGET).is_none()),
+    ("remove", |cache| !cache.remove(TARGET)),
+    ("take", |cache| cache.take(TARGET).is_none()),
+    ("touch", |cache| !cache.touch(TARGET, None)),
+    ("replace", |cache| !cache.replace(TARGET, OLD, None).expect("replace")),
+];
+
+/// One that is about to give an entry a longer life stops; the entry expires, and somebody is told so. Then the other one
+/// goes on, and comes too late.
+#[test]
+fn what_expired_meanwhile_does_not_come_back() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let mut too_late = 0;
+    for kind in [Kind::Roomy, Kind::Bounded] {
+        for &(name, prolong) in PROLONGING {
+            for step in 0..lengths(24, 60) {
+                let fixture = Fixture::new(kind, &path);
+                let cache = &fixture.cache;
+                let (observer, is_absent) = OBSERVERS[step as usize % OBSERVERS.len()];
+                cache.set_with_ttl(TARGET, OLD, TTL).expect("set");
+                let Some(stopped) = stop_at(step, || attach(cache), || prolong(cache)) else { break };
+                std::thread::sleep(TTL);
+                let was_absent = is_absent(cache);
+                go_on(stopped);
+                assert!(!was_absent || cache.get(TARGET).is_none(), "{name}, step {step}: {observer} had found it expired");
+                too_late += u32::from(was_absent);
+                fixture.others_go_on();
+                cache.verify().expect("no corruption");
+                std::fs::remove_file(&path).expect("the file");
+            }
+            std::fs::remove_file(&path).ok();
+        }
+    }
+    println!("{too_late} came too late");
+    assert!(too_late > 40, "only {too_late} came too late");
 }

@@ -1,5 +1,6 @@
 //! Participants: a line in the registry and the operations in short, over one tiny file.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use loom::sync::Arc;
@@ -15,11 +16,14 @@ use crate::memory::{ModelMemory, Stopped, be, stop_after};
 /// The file of a model.
 pub type File = Arc<Core<ModelMemory>>;
 
-struct Still;
+/// A world whose clock stands still, each participant's where it is put.
+struct Still {
+    now: Cell<u64>,
+}
 
 impl World for Still {
     fn now_ms(&self) -> u64 {
-        1
+        self.now.get()
     }
 
     fn reclaim(&self, _: Owner) -> bool {
@@ -60,23 +64,47 @@ pub struct Participant {
     file: File,
     owner: Owner,
     hints: Hints,
+    world: Still,
 }
 
 impl Participant {
     /// The one of a line. Several may be of one line: threads of one process.
     pub fn new(file: &File, line: u16) -> Self {
         let owner = Owner { line, incarnation: u64::from(line) + 1 };
-        Self { file: file.clone(), owner, hints: Hints::default() }
+        Self { file: file.clone(), owner, hints: Hints::default(), world: Still { now: Cell::new(1) } }
+    }
+
+    /// Puts the clock of this participant.
+    pub fn at(&self, now: u64) -> &Self {
+        self.world.now.set(now);
+        self
     }
 
     fn op(&self) -> Op<'_, ModelMemory> {
-        self.file.begin(Some(self.owner), &Still, &self.hints)
+        self.file.begin(Some(self.owner), &self.world, &self.hints)
     }
 
     /// Sets a key. All keys share bucket and tag: the worst case.
     pub fn set(&self, key: u64, value: u64) -> Put {
+        self.store(key, value, None)
+    }
+
+    /// Sets a key that expires.
+    pub fn set_until(&self, key: u64, value: u64, expiry_ms: u64) -> Put {
+        self.store(key, value, Some(expiry_ms))
+    }
+
+    fn store(&self, key: u64, value: u64, expiry_ms: Option<u64>) -> Put {
         let bytes = key.to_le_bytes();
-        self.op().set(&Key::new(&bytes, 5), &Content { value: &value.to_le_bytes(), expiry_ms: None, version: None })
+        self.op().set(&Key::new(&bytes, 5), &Content { value: &value.to_le_bytes(), expiry_ms, version: None })
+    }
+
+    /// Lets the entry of a key live for ever.
+    pub fn touch(&self, key: u64) -> Outcome {
+        self.op().modify(&Key::new(&key.to_le_bytes(), 5), |present| match present {
+            None => Decision::Keep,
+            Some((_, value)) => Decision::Store(Change { value: std::mem::take(value).into(), expiry_ms: None, version: None }),
+        })
     }
 
     /// Gets a key.

@@ -141,10 +141,10 @@ impl Drop for Inner {
 }
 
 impl<'a> Here<'a> {
-    /// Begins a read: it needs no line in the registry.
+    /// Begins a read: it needs no line in the registry. If there is one, what it finds expired is counted out.
     #[inline]
     fn read(&'a self) -> Op<'a, MappedMemory> {
-        self.inner.core.begin(None, self, &self.lane.hints)
+        self.inner.core.begin(self.inner.seat.owner(), self, &self.lane.hints)
     }
 
     /// Begins a write. A process that has no line yet (a forked child) takes one here.

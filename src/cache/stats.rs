@@ -30,7 +30,7 @@ pub struct Stats {
     /// Entries evicted because their bucket of the index was full: many of these say that entries are smaller than
     /// `expected_entry_size`.
     pub evicted_by_full_bucket: u64,
-    /// Expired entries whose room was taken back.
+    /// Expired entries that were taken out, by whoever found them or by a sweep.
     pub expired: u64,
     /// Entries from before a `clear` whose room was taken back.
     pub cleared: u64,

@@ -1,8 +1,8 @@
 //! The one lookup routine, for every operation (R2).
 //!
 //! Slot; generation; slot again; key and value; generation again. Any mismatch: the same slot again. "Another
-//! generation" never means "another key" or "absent", unless the slot still holds the very word whose generation has
-//! gone: then nothing stands there.
+//! generation" never means "another key" or "absent", unless the slot held the very word whose generation has gone
+//! between two looks at one and the same generation: then nothing stands there.
 //!
 //! The generation is the seqlock of a segment's bytes (Boehm, "Can seqlocks get along with programming language memory
 //! models?", MSPC 2012): a writer fences (release) between its claim and its first new byte, a reader fences (acquire)
@@ -11,19 +11,17 @@
 use core::sync::atomic::Ordering;
 
 use super::entry::{self, Header};
-use super::{Core, Event, Key, Kind, Memory, Mutant, Op, Place, SlotWord, Word, wanted, weaken};
+use super::{Core, Key, Kind, Memory, Mutant, Op, Place, SlotWord, Word, wanted, weaken};
 use crate::layout::SLOTS;
 
-/// How often a get looks at one slot before it gives up, which is a miss.
-const GET_ATTEMPTS: u32 = 64;
 /// How often a writer does. Every repetition means that another operation made a step, so only a file that somebody
 /// scribbles in gets so far.
 const WRITE_ATTEMPTS: u32 = 100_000;
 
 /// Lines of an entry that are brought near for its key, and for a short value too; a longer one is a run that the
 /// processor sees.
-const LINES_OF_KEY: usize = 1;
-const LINES_OF_ENTRY: usize = 3;
+pub(super) const LINES_OF_KEY: usize = 1;
+pub(super) const LINES_OF_ENTRY: usize = 3;
 
 /// An entry that was found where a word said.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +67,7 @@ enum Look<'c, W> {
 }
 
 /// What one pass over a bucket came to.
-enum Pass {
+pub(super) enum Pass {
     Found(Probe),
     /// No slot has the key's tag.
     Absent,
@@ -114,12 +112,12 @@ impl<M: Memory> Core<M> {
             return Look::Again;
         }
         if !word.is_of_generation(generation) {
-            // The word stands although its generation has gone: it dangles, and is empty for every purpose.
-            return if wanted(Mutant::GenerationMeansAbsent) || Self::read_slot(slot).same_entry(word) {
-                Look::Other
-            } else {
-                Look::Again
-            };
+            // Between two looks at one generation the word stood although its own has gone: it dangles, and is empty for
+            // every purpose. After a single look it may be a new word with the old bits.
+            // Acquire in the second look, as in the first: one that sees an entry published in a later generation sees that.
+            let dangles = || generation_word.load(Ordering::Acquire) == generation;
+            let is_other = wanted(Mutant::GenerationMeansAbsent) || wanted(Mutant::DanglingAfterOneLook) || dangles();
+            return if is_other { Look::Other } else { Look::Again };
         }
         // Not by `map_or_else`, whose closures are not inlined everywhere.
         let header = match key {
@@ -187,7 +185,7 @@ impl<M: Memory> Core<M> {
 
     /// Looks for a key in its bucket, as far as that goes without repetition: nearly always all the way.
     #[inline(always)]
-    fn pass(&self, key: &Key<'_>, lines: usize, visit: impl FnOnce(&Probe)) -> Pass {
+    pub(super) fn pass(&self, key: &Key<'_>, lines: usize, visit: impl FnOnce(&Probe)) -> Pass {
         let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
         let candidates = self.candidates(bucket_at, key.tag);
         if candidates == 0 {
@@ -247,7 +245,7 @@ impl<M: Memory> Core<M> {
     /// Looks for a key in its bucket.
     #[cold]
     #[inline(never)]
-    fn search(&self, key: &Key<'_>, attempts: u32, visit: &mut dyn FnMut(&Probe)) -> Found {
+    pub(super) fn search(&self, key: &Key<'_>, attempts: u32, visit: &mut dyn FnMut(&Probe)) -> Found {
         let bucket_at = self.layout.slot_at(self.layout.bucket_of(key.hash32), 0);
         let mut candidates = self.candidates(bucket_at, key.tag);
         let mut gave_up = false;
@@ -291,97 +289,5 @@ impl<M: Memory> Op<'_, M> {
     /// Whether an entry counts for nothing any more: from before a `clear`, or expired.
     pub(super) fn is_dead(&self, probe: &Probe) -> bool {
         self.is_cleared(probe.header.era) || self.is_expired(probe.expiry_ms)
-    }
-
-    /// Appends the value of a key to `out`, or leaves `out` as it was. Linearizable at the second look at the slot.
-    /// Allocates only what `out` lacks; no system call unless the entry has an expiry; writes nothing shared once the
-    /// key is hot.
-    #[inline]
-    pub fn get(&self, key: &Key<'_>, out: &mut Vec<u8>) -> Option<Probe> {
-        let before = out.len();
-        match self.core.pass(key, LINES_OF_ENTRY, |probe| self.core.read_value(&probe.header, out)) {
-            Pass::Found(probe) if !self.is_dead(&probe) => {
-                self.core.note_use(probe.slot_at, probe.word);
-                Some(probe)
-            }
-            Pass::Unclear => self.copy().get_again(key, before, out),
-            _ => {
-                out.truncate(before);
-                None
-            }
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_again(&self, key: &Key<'_>, before: usize, out: &mut Vec<u8>) -> Option<Probe> {
-        let found = self.core.search(key, GET_ATTEMPTS, &mut |probe| {
-            out.truncate(before);
-            self.core.read_value(&probe.header, out);
-        });
-        match found {
-            Found::Yes(probe) if !self.is_dead(&probe) => {
-                self.core.note_use(probe.slot_at, probe.word);
-                return Some(probe);
-            }
-            Found::GaveUp => self.count(Event::ReadGaveUp),
-            _ => {}
-        }
-        out.truncate(before);
-        None
-    }
-
-    /// Finds a key without copying its value and without counting a use.
-    pub fn peek(&self, key: &Key<'_>) -> Option<Probe> {
-        let found = match self.core.pass(key, LINES_OF_KEY, |_| {}) {
-            Pass::Found(probe) => Found::Yes(probe),
-            Pass::Absent => Found::No,
-            Pass::Unclear => self.core.search(key, GET_ATTEMPTS, &mut |_| {}),
-        };
-        match found {
-            Found::Yes(probe) if !self.is_dead(&probe) => Some(probe),
-            _ => None,
-        }
-    }
-}
-
-impl<M: Memory> Core<M> {
-    #[inline]
-    fn read_value(&self, header: &Header, out: &mut Vec<u8>) {
-        self.memory.read_payload(header.value_at(), header.value_len, out);
-    }
-
-    /// Looks at one slot whoever's key it holds, with a copy of the key and, if it is wanted, of the value, without counting
-    /// a use.
-    pub(super) fn examine_any(&self, slot_at: usize, key: &mut Vec<u8>, mut value: Option<&mut Vec<u8>>) -> Found {
-        self.examine(slot_at, None, GET_ATTEMPTS, |probe| {
-            key.clear();
-            self.memory.read_payload(probe.header.key_at(), probe.header.key_len, key);
-            if let Some(value) = value.as_deref_mut() {
-                value.clear();
-                self.read_value(&probe.header, value);
-            }
-        })
-    }
-}
-
-impl<M: Memory> Core<M> {
-    /// Asks for the bucket of a key to be brought near.
-    pub fn prefetch_bucket(&self, key: &Key<'_>) {
-        self.memory.prefetch(self.layout.slot_at(self.layout.bucket_of(key.hash32), 0));
-    }
-
-    /// Asks for the entry of a key to be brought near, if its bucket says that there is one.
-    pub fn prefetch_entry(&self, key: &Key<'_>) {
-        let bucket = self.layout.bucket_of(key.hash32);
-        for slot in 0..SLOTS {
-            let word = SlotWord::from_bits(self.load(self.layout.slot_at(bucket, slot), Ordering::Relaxed));
-            let place = word.place();
-            if word.is_live_with(key.tag) && place.segment < self.layout.segments {
-                let at = self.layout.unit_at(place.segment, place.unit);
-                self.memory.prefetch(at);
-                self.memory.prefetch(at + 64);
-            }
-        }
     }
 }

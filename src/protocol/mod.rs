@@ -16,6 +16,7 @@ mod mutant;
 mod pin;
 mod policy;
 mod publish;
+mod read;
 mod recover;
 mod slot;
 mod state;

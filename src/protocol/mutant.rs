@@ -66,6 +66,8 @@ mutants! {
     MoveStampsEra,
     /// Another generation counts as another key.
     GenerationMeansAbsent,
+    /// A word of another generation is taken for one that dangles without another look at the generation.
+    DanglingAfterOneLook,
     /// A remove whose exchange failed believes that somebody else removed the key.
     RemoveNoRetry,
     /// The state of a segment is claimed without acquire and given back without release.
@@ -78,6 +80,8 @@ mutants! {
     ReplaceNoRetry,
     /// An entry is stamped with the era of the moment in which it is written.
     StoreStampsEra,
+    /// An entry that expired is called absent and left where it is.
+    ExpiredStays,
     /// A change of the count whose exchange failed is believed to be made.
     CountNoRetry,
     /// The tail becomes zero before the hand.

@@ -67,7 +67,8 @@ impl<M: Memory> Op<'_, M> {
                 continue;
             }
             let done = match (&decision, present) {
-                (Decision::Keep, _) | (Decision::Remove, None) => Some(Outcome::Kept),
+                (Decision::Keep, Some(_)) => Some(Outcome::Kept),
+                (Decision::Keep | Decision::Remove, None) => self.is_absent(&found).then_some(Outcome::Kept),
                 (Decision::Remove, Some(probe)) => self.remove_exactly(&probe).then_some(Outcome::Removed),
                 (Decision::Store(change), _) => {
                     let content = Content { value: &change.value, expiry_ms: change.expiry_ms, version: change.version };
@@ -88,6 +89,14 @@ impl<M: Memory> Op<'_, M> {
             self.sweep_a_little(appended_units);
         }
         outcome
+    }
+
+    /// Whether a key that was found without an entry that counts may be said to be absent.
+    fn is_absent(&self, found: &Found) -> bool {
+        match found {
+            Found::Yes(probe) => self.let_go(probe),
+            _ => true,
+        }
     }
 
     fn remove_exactly(&self, probe: &Probe) -> bool {

@@ -1,5 +1,7 @@
 //! Readers: whole values, and none but those of their key.
 
+use shmemo::protocol::Outcome;
+
 use crate::explore::explore;
 use crate::participant::{Participant, beside, check, check_counts, file};
 
@@ -61,5 +63,21 @@ pub(super) fn get_beside_insert() {
         let value = Participant::new(&file, 0).get(1);
         assert!(matches!(value, None | Some(102)), "{value:?}");
         other.join().expect("the writer");
+    });
+}
+
+/// A get that comes when the entry has expired, beside one that gives it a longer life: what one found absent stays so.
+pub(super) fn get_beside_touch() {
+    explore(|| {
+        let file = file(3, 4, 0);
+        let me = Participant::new(&file, 0);
+        me.set_until(1, 101, 10);
+        let other = beside(&file, 1, |p| p.at(10).get(1));
+        let touched = me.touch(1);
+        let found = other.join().expect("the reader");
+        let left = me.get(1);
+        assert!(found.is_some() || left.is_none(), "it came back");
+        assert_eq!((touched == Outcome::Stored, left), (left.is_some(), left.and(Some(101))));
+        check_counts(&file);
     });
 }

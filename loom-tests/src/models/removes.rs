@@ -47,3 +47,20 @@ pub(super) fn remove_beside_moves() {
         check_counts(&file);
     });
 }
+
+/// A remove, while the entry is moved so often that it stands at the very same place again, in a generation of the same
+/// bits: a generation in between is no sign that the word there means nothing.
+pub(super) fn remove_beside_wrap() {
+    explore(|| {
+        let file = file(5, 2, 0);
+        let me = Participant::new(&file, 0);
+        me.set(1, 101);
+        let other = beside(&file, 1, |p| (0..4).for_each(|step| _ = p.sweep(step % 2)));
+        let removed = me.remove(1);
+        other.join().expect("the sweeper");
+        assert!(removed, "it was there all the time");
+        assert_eq!(me.get(1), None);
+        // Not the counts: of a word that the remove has seen in an earlier generation, the tally of that one is lowered.
+        check(&file);
+    });
+}
