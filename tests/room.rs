@@ -5,7 +5,7 @@ mod common;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::Rng;
+use common::{Rng, lengths};
 use shmemo::{Cache, Stats};
 
 const CAPACITY: u64 = 4 << 20;
@@ -162,4 +162,24 @@ fn two_writers_who_overwrite_lose_nothing_that_lies_still() {
     let stats = cache.stats();
     // A writer that is held up between two steps may cost the other a few.
     assert!(left + stats.evicted_by_full_bucket as usize >= still - still / 50, "{left} of {still} are left: {stats:?}");
+}
+
+/// A call sweeps some ten thousand entries at the most, and the segments here have 65,000: one must not be waited for until it is
+/// swept, in this log or in the other.
+#[test]
+fn with_many_entries_to_a_segment_no_write_is_dropped() {
+    let builder = Cache::builder().capacity(32 << 20).max_value_len(2 << 20).expected_entry_size(32);
+    let cache = builder.anonymous().expect("a cache");
+    for number in 0..lengths(1_200_000u64, 30_000_000) {
+        cache.set(number.to_le_bytes(), number.to_le_bytes()).expect("set");
+        assert!(cache.contains(number.to_le_bytes()), "{number} is gone: {:?}", cache.stats());
+        // One that went not long ago comes back now and then: it belongs to the main log.
+        if number % 5000 == 0 {
+            let key = number.saturating_sub(600_000).to_le_bytes();
+            cache.set(key, "again").expect("set");
+            assert!(cache.contains(key), "{number} brought one back, and it is gone: {:?}", cache.stats());
+        }
+    }
+    let stats = cache.stats();
+    assert!(stats.dropped == 0 && stats.evicted_too_early > 0, "{stats:?}");
 }

@@ -264,16 +264,16 @@ fn most_of_a_full_file_is_the_users() {
     }
 }
 
-/// With all else as it is by default. The mean lies at 188.8 bytes (16 MiB) to 186.2 (1 GiB), the worst moment 2 over it.
+/// With all else as it is by default. The mean lies at 188.0 bytes (16 MiB) to 185.5 (1 GiB), the worst moment 2 over it; and
+/// where a key is taken for one that was there before, which opens a segment for it alone, that segment over it for a while.
 #[test]
 fn a_small_entry_costs_little() {
     for mib in lengths(vec![16u64, 64], vec![16, 64, 256, 1024]) {
         let shares = shares(Cache::builder().capacity(mib << 20).expected_entry_size(160), 128);
         let (mean, worst) = (144.0 / shares.mean, 144.0 / shares.least);
         println!("an entry of 16 + 128 bytes costs {mean:.1} bytes at {mib} MiB, {worst:.1} at the worst moment");
-        assert!(mean <= 190.0, "{mean:.1} bytes in the mean at {mib} MiB");
-        // A segment more or less that is empty at the moment.
-        assert!(worst <= if mib < 64 { 194.0 } else { 191.0 }, "{worst:.1} bytes at the worst moment at {mib} MiB");
+        assert!(mean <= 189.0, "{mean:.1} bytes in the mean at {mib} MiB");
+        assert!(worst <= if mib < 64 { 194.0 } else { 193.0 }, "{worst:.1} bytes at the worst moment at {mib} MiB");
     }
 }
 

@@ -118,7 +118,7 @@ impl Cache {
     /// Stores a value, whatever was there, with the default time to live. One atomic step.
     ///
     /// When the cache is full this evicts a bounded amount of older entries and goes on. In the rare case that no room
-    /// can be had at once (more processes are stopped in the middle of a write than the design allows for) the key is
+    /// can be had at once (nearly all of it is held by writers that stand still in the middle of a write) the key is
     /// left without a value, as if it had been evicted at once, and [`Stats::dropped`](crate::Stats::dropped) tells.
     ///
     /// # Errors

@@ -218,6 +218,11 @@ impl<M: Memory> Op<'_, M> {
         })
     }
 
+    /// Claims an OPEN segment of the other log: where an entry lies matters less than that it lies anywhere.
+    pub(super) fn claim_of_other_log(&self, log: Log, units: usize) -> Option<Claim> {
+        self.claim_any_open(log.other(), units, self.owner?)
+    }
+
     /// Opens a free segment. Says by a word in the header that free ones are short, so that the next sets sweep.
     fn claim_free(&self, log: Log, owner: Owner, purpose: Purpose) -> Option<Claim> {
         let core = self.core;

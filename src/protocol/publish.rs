@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 
 use super::append::{Appended, Purpose};
 use super::tally::Tally;
+use super::victim::STEPS_FOR_THIS_LOG;
 use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
 use crate::layout::SLOTS;
 
@@ -147,11 +148,17 @@ impl<M: Memory> Op<'_, M> {
     fn room_by_sweeping(&self, log: Log, units: usize) -> Option<Claim> {
         let mut effort = 0;
         while self.make_room(&mut effort) {
-            if let Some(claim) = self.claim_room(log, units, Purpose::Store) {
-                return Some(claim);
+            let mut claim = self.claim_room(log, units, Purpose::Store);
+            if claim.is_none() && effort > STEPS_FOR_THIS_LOG {
+                claim = self.claim_of_other_log(log, units);
             }
+            if claim.is_some() {
+                return claim;
+            }
+            self.core.memory.pause(effort);
         }
-        None
+        // Survivors can do without for once.
+        self.claim_room(log, units, Purpose::Move)
     }
 
     /// Makes an appended entry the value of its key. `false`: something else must be done first, and nothing of it was

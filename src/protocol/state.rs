@@ -20,6 +20,16 @@ pub enum Log {
     Main = 1,
 }
 
+impl Log {
+    /// The other one of the two.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Newcomers => Self::Main,
+            Self::Main => Self::Newcomers,
+        }
+    }
+}
+
 /// What is being done with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

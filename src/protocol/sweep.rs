@@ -21,9 +21,9 @@ pub(super) const RETAINED: u64 = 1 << 63;
 pub(super) const HAND_MASK: u64 = (1 << 32) - 1;
 
 /// Entries of one step.
-const STEP_ENTRIES: usize = 8;
+pub(super) const STEP_ENTRIES: usize = 8;
 /// Units of one step (at least one entry is handled).
-const STEP_UNITS: usize = (16 << 10) / UNIT;
+pub(super) const STEP_UNITS: usize = (16 << 10) / UNIT;
 
 /// What is done with entries that deserve to stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

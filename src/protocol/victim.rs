@@ -4,12 +4,16 @@ use core::sync::atomic::Ordering;
 
 use super::append::SHORT;
 use super::credit::Purse;
-use super::sweep::{HAND_MASK, Mercy, Step};
+use super::sweep::{HAND_MASK, Mercy, STEP_ENTRIES, STEP_UNITS, Step};
 use super::{Core, Log, Memory, Op, Owner, Phase, StateWord, Word};
 use crate::layout::{UNIT, header, segment};
 
 /// Steps after which a call that finds no room has no mercy left.
 const STEPS_WITH_MERCY: u32 = 512;
+/// Steps after which it looks whether there is room by now.
+const STEPS_AT_ONCE: u32 = 32;
+/// Steps after which an entry may go to the other log if that has room.
+pub(super) const STEPS_FOR_THIS_LOG: u32 = 128;
 /// Steps after which it gives up.
 const STEPS: u32 = 4096;
 
@@ -173,7 +177,7 @@ impl<M: Memory> Op<'_, M> {
         let log = self.core.log_to_sweep(self.core.log_sizes(survey.segments));
         // An OPEN segment is the last resort: where the share of newcomers is less than a segment, it would be sealed
         // and swept again and again with next to nothing in it.
-        let oldest = [survey.oldest[log as usize], survey.oldest[1 - log as usize]];
+        let oldest = [survey.oldest[log as usize], survey.oldest[log.other() as usize]];
         let first = oldest.into_iter().flatten().min_by_key(|candidate| candidate.is_open)?;
         if first.is_open {
             self.core.seal(first.segment);
@@ -214,7 +218,8 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Sweeps until a segment is free for the caller. `false`: there is none to be had.
+    /// Sweeps until a segment is free for the caller, or until it is time to look whether others have given back one with room.
+    /// `false`: there is none to be had.
     pub(super) fn make_room(&self, effort: &mut u32) -> bool {
         while *effort < STEPS {
             if self.core.count_free() > self.core.reserve() {
@@ -241,6 +246,7 @@ impl<M: Memory> Op<'_, M> {
                 }
                 // Maybe there is room now beside the survivors.
                 Some(Step::Freed) => return true,
+                Some(_) if effort.is_multiple_of(STEPS_AT_ONCE) => return true,
                 Some(_) => continue,
             }
             // Everything is held by others. They may be dead; if not, let them go on.
@@ -257,10 +263,12 @@ impl<M: Memory> Op<'_, M> {
     /// a segment is swept, the more of the file is in use.
     fn has_time(&self, units: usize) -> bool {
         let segment = self.hints.open[Log::Newcomers as usize].load(Ordering::Relaxed) as usize;
+        // For each entry that is stored eight are swept, if eight fit a step; of long ones, four times their bytes.
+        let sixteenths = if units * STEP_ENTRIES <= STEP_UNITS { 13 } else { 10 };
         units * 64 < self.core.layout.segment_units
             && segment < self.core.layout.segments
             && self.core.state(segment).phase() == Phase::Open
-            && self.core.tail(segment) * 8 < self.core.layout.segment_units * 5
+            && self.core.tail(segment) * 16 < self.core.layout.segment_units * sixteenths
     }
 
     /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is
@@ -291,8 +299,7 @@ impl<M: Memory> Op<'_, M> {
             return self.evict_least_recent().is_some();
         }
         let log = self.core.log_to_sweep(self.core.counted());
-        let other = if log == Log::Main { Log::Newcomers } else { Log::Main };
-        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(other)) else { return false };
+        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(log.other())) else { return false };
         if !first.is_open {
             return self.sweep_step(first.segment, Mercy::Policy, 1) != Step::Taken;
         }
