@@ -87,7 +87,8 @@ impl Builder {
         self
     }
 
-    /// The most bytes that a value can have: at most 1/16 of the capacity, and 4 GiB less 128 KiB. Default: 1/64 of the
+    /// The most bytes that a value can have: 1 to 1/16 of the capacity, and 4 GiB less 128 KiB. No key is longer than that
+    /// either. Default: 1/64 of the
     /// capacity, at most 1 GiB. A smaller bound makes smaller segments, of which fewer bytes lie idle.
     #[must_use]
     pub fn max_value_len(mut self, bytes: usize) -> Self {
@@ -96,7 +97,7 @@ impl Builder {
     }
 
     /// How many bytes of the log an entry takes, for the size of the index: 16 + key, rounded up to 8, + value, and 8
-    /// more if it expires, all rounded up to 16. Default: 256; at least 32. Smaller entries than this are limited by the
+    /// more if it expires, all rounded up to 16. Default: 256; at least 32, at most 1/16 of the capacity. Smaller entries than this are limited by the
     /// index, larger ones leave a part of it unused.
     #[must_use]
     pub fn expected_entry_size(mut self, bytes: usize) -> Self {
@@ -112,7 +113,9 @@ impl Builder {
         self
     }
 
-    /// How many processes can be attached at once. Default: one for each 64 KiB of capacity, at least 64, at most 4096.
+    /// How many processes can be attached at once; one that opens a path twice counts twice. Each takes 256 bytes, all together
+    /// at most 2 % of the capacity; at most 65,535. Default: one for each 64 KiB of capacity, at least 64, at most 4096. A process
+    /// that finds no place may read: its writes are [`SetError::NotAttached`](crate::SetError::NotAttached).
     #[must_use]
     pub fn max_processes(mut self, count: u32) -> Self {
         self.max_processes = Some(count);

@@ -188,7 +188,7 @@ impl Cache {
         self.inner.seat.file().as_fd()
     }
 
-    /// The path that the cache was opened by; none if it is anonymous.
+    /// The path that the cache was opened by, made absolute at that moment; none if it is anonymous.
     pub fn path(&self) -> Option<&Path> {
         self.inner.path.as_deref()
     }

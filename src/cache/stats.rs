@@ -68,7 +68,8 @@ pub struct Stats {
     pub segments_held: u64,
     /// ... of which hold entries that proved worth keeping.
     pub segments_main: u64,
-    /// Processes that have a line in the registry.
+    /// Lines of the registry that are taken: by the processes attached now, and by those that died and whose line nobody has
+    /// taken over yet. (A process has a line for each handle that it opened, however many clones of it there are.)
     pub processes: u64,
     /// Lines of the registry.
     pub max_processes: u64,
