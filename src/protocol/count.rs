@@ -2,15 +2,16 @@
 //! for.
 //!
 //! ```text
-//!  63 .. 48 | 47 .. 32 | 31 ...... 0
+//!  63 .. 56 | 55 .. 32 | 31 ...... 0
 //!  era      | changes  | count
 //! ```
 //!
 //! It is raised before an entry is published and lowered after its word was taken out, so it is never too low. A
 //! process that dies in between leaves it too high, by one, and so does one without a line of the registry that removes an
 //! entry; a recount (`recount`) mends that. The era is part of it, so
-//! that a `clear` is one step here too: what is counted in another era begins at zero. `changes` moves with each
-//! change, so that a recount notices one that came in between.
+//! that a `clear` is one step here too: what is counted in another era begins at zero. Which era it is, the era's own word
+//! says: nobody counts in another, however long it stood still. `changes` moves with each change, so that a recount notices
+//! one that came in between.
 
 use core::sync::atomic::Ordering;
 
@@ -23,31 +24,32 @@ use crate::layout::{SLOTS, header, line};
 struct CountWord(u64);
 
 impl CountWord {
-    fn era(self) -> u16 {
-        (self.0 >> 48) as u16
+    /// Whether this was counted in this era; else it was in an earlier one, and nothing has been counted since.
+    fn is_of(self, era: u32) -> bool {
+        (self.0 >> 56) as u8 == era as u8
     }
 
     fn count(self) -> u32 {
         self.0 as u32
     }
 
-    fn changes(self) -> u16 {
-        (self.0 >> 32) as u16
+    /// The count of an era that is the one now.
+    fn count_in(self, era: u32) -> u32 {
+        if self.is_of(era) { self.count() } else { 0 }
     }
 
-    fn changed_to(self, era: u16, count: u32) -> Self {
-        let changes = self.changes().wrapping_add(1);
-        Self(u64::from(era) << 48 | u64::from(changes) << 32 | u64::from(count))
+    fn changes(self) -> u32 {
+        (self.0 >> 32) as u32 & 0xff_ffff
     }
 
-    /// Whether this was counted in a later era than `era`.
-    fn is_later_than(self, era: u16) -> bool {
-        (self.era().wrapping_sub(era) as i16) > 0
+    fn changed_to(self, era: u32, count: u32) -> Self {
+        let changes = self.changes().wrapping_add(1) & 0xff_ffff;
+        Self(u64::from(era as u8) << 56 | u64::from(changes) << 32 | u64::from(count))
     }
 }
 
 /// The number of entries is doubted once in so many stores at the bound, each of which changes it twice.
-const DOUBT_EVERY: u16 = 32;
+const DOUBT_EVERY: u32 = 32;
 
 /// What came of asking for one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +69,13 @@ impl<M: Memory> Op<'_, M> {
     /// counts in its own era and not in that of the operation.
     fn change_count_of(&self, era: u32, change: impl Fn(u32) -> Option<u32>) -> bool {
         let word = self.core.memory.word(header::COUNT);
-        let era = era as u16;
+        // Acquire, here and below: who sees a count of a later era sees that era, too.
         let mut seen = CountWord(word.load(Ordering::Acquire));
         loop {
-            if seen.is_later_than(era) {
+            if era != self.core.era() {
                 return true; // entries of that era were cleared already, and count for nothing
             }
-            let Some(count) = change(if seen.era() == era { seen.count() } else { 0 }) else { return false };
+            let Some(count) = change(seen.count_in(era)) else { return false };
             // Acquire and release: a recount must see the slots as they were before the change that it reads.
             match word.compare_exchange(seen.0, seen.changed_to(era, count).0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
@@ -174,24 +176,27 @@ impl<M: Memory> Drop for Counting<'_, M> {
 impl<M: Memory> Core<M> {
     /// The entries that are counted now, and how many of them are in the main log, as far as tallies tell.
     pub(super) fn counted(&self) -> [u64; 2] {
-        let era = self.era();
         let word = CountWord(self.load(header::COUNT, Ordering::Acquire));
-        let total = if word.era() == era as u16 { u64::from(word.count()) } else { 0 };
+        let era = self.era(); // after the word, as in `change_count_of`
+        let total = u64::from(word.count_in(era));
         // A hint that may have drifted, even below zero: what makes no sense is nothing.
         let main = Some(self.load(header::COUNT_MAIN, Ordering::Relaxed)).filter(|&main| main <= total).unwrap_or(0);
         [total - main, main]
     }
 
-    /// Begins at zero for the era that `clear` has just raised.
-    pub(super) fn clear_count(&self, era: u32) {
+    /// Begins at zero for the era now, if nobody did so yet.
+    pub(super) fn clear_count(&self) {
         let word = self.memory.word(header::COUNT);
         let mut seen = CountWord(word.load(Ordering::Acquire));
-        while (seen.era().wrapping_sub(era as u16) as i16) < 0 {
-            let zero = seen.changed_to(era as u16, 0);
-            if word.compare_exchange(seen.0, zero.0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                self.memory.word(header::COUNT_MAIN).store(0, Ordering::Relaxed);
+        loop {
+            let era = self.era(); // after the word, as in `change_count_of`
+            if seen.is_of(era) {
+                return;
             }
-            seen = CountWord(word.load(Ordering::Acquire));
+            match word.compare_exchange(seen.0, seen.changed_to(era, 0).0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return self.memory.word(header::COUNT_MAIN).store(0, Ordering::Relaxed),
+                Err(now) => seen = CountWord(now), // somebody else made a change
+            }
         }
     }
 
@@ -211,12 +216,16 @@ impl<M: Memory> Core<M> {
         let era = self.era();
         let mut count = 0u32;
         for bucket in 0..self.layout.buckets {
+            // Relaxed: only to spare the rest of the walk; the exchange below decides.
+            if self.load(header::COUNT, Ordering::Relaxed) != before.0 {
+                return false;
+            }
             for slot in 0..SLOTS {
                 let at = self.layout.slot_at(bucket, slot);
                 if self.slot(at).kind() == Kind::Live
                     && let Found::Yes(probe) = self.examine(at, None, 64, |_| {})
                 {
-                    count += u32::from(probe.header.era == era);
+                    count = count.saturating_add(u32::from(probe.header.era == era));
                 }
             }
         }
@@ -224,7 +233,7 @@ impl<M: Memory> Core<M> {
             return false;
         }
         let word = self.memory.word(header::COUNT);
-        let counted = before.changed_to(era as u16, count);
+        let counted = before.changed_to(era, count);
         let done = word.compare_exchange(before.0, counted.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if done {
             // Relaxed: only whether it is wanted again meanwhile matters, and then this fails.

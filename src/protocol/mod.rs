@@ -228,9 +228,9 @@ impl<M: Memory> Core<M> {
 
     /// Makes every entry of this moment dead, in one step.
     pub fn clear(&self) {
-        let era = self.memory.word(header::ERA).fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        self.memory.word(header::ERA).fetch_add(1, Ordering::AcqRel);
         if self.layout.geometry.max_entries > 0 {
-            self.clear_count(era as u32);
+            self.clear_count();
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use super::super::policy::PROMOTION;
-use super::super::{Change, Decision, Event, FREQ_MAX, Found, Key, Log, Outcome, Put};
+use super::super::{Change, Content, Decision, Event, FREQ_MAX, Found, Key, Log, Outcome, Put};
 use crate::layout::Geometry;
 
 use super::{Bench, Dice, Hand, core, geometry, hash, rounds};
@@ -115,6 +115,25 @@ fn and_with_full_buckets() {
 #[test]
 fn and_with_exact_order_of_use() {
     run(geometry(9), 40_000);
+}
+
+/// One who stood still in the middle of something, while the cache was cleared any number of times, leaves the number of
+/// entries as it is.
+#[test]
+fn the_bound_holds_whatever_was_cleared_meanwhile() {
+    for clears in [0, 1, 127, 128, 200, 256, 300, if cfg!(miri) { 400 } else { 40_000 }] {
+        let core = core(geometry(70));
+        let world = Bench::default();
+        let (hand, late) = (Hand::new(&core, &world, 0), Hand::new(&core, &world, 1));
+        let op = late.op();
+        (0..clears).for_each(|_| core.clear());
+        (0..50u32).for_each(|number| _ = hand.set(&number.to_le_bytes(), b"v", None));
+        op.set(&Key::new(b"late", hash(b"late")), &Content { value: b"v", expiry_ms: None, version: None });
+        (0..200u32).for_each(|number| _ = hand.set(&number.to_le_bytes(), b"v", None));
+        let summary = hand.verify();
+        let counted = core.counted().iter().sum::<u64>();
+        assert_eq!((summary.entries as u64, counted), (70, 70), "{clears} clears");
+    }
 }
 
 /// Entries of some lengths leave no segment full enough to be sealed: what is dead in those is found all the same.
