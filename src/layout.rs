@@ -9,7 +9,7 @@ use crate::error::OpenError;
 #[path = "layout/fields.rs"]
 mod fields;
 
-pub use fields::{FINGERPRINT, header, line, segment};
+pub use fields::{FINGERPRINT, FORECAST_WORDS, header, line, segment};
 
 /// The smallest file, in bytes.
 pub const MIN_CAPACITY: u64 = 1 << 20;
@@ -95,6 +95,9 @@ pub struct Layout {
     pub ghosts_at: usize,
     pub log_at: usize,
     pub total: usize,
+    /// Whether the policy counts entries, and not units of 16 bytes: `max_entries` bounds the cache, and not the log, which
+    /// has room for more entries of the expected size.
+    pub counts_entries: bool,
     /// The highest use count that a hit raises to; above what a slot can say where every use leaves a stamp.
     pub most_uses: u8,
     /// Generations, buckets and units that would fit before the first: what is computed from these is aligned for the
@@ -185,6 +188,9 @@ impl Geometry {
             ghosts_at: ghosts_at as usize,
             log_at: log_at as usize,
             total: total as usize,
+            counts_entries: self.is_exact_lru()
+                || self.max_entries > 0
+                    && self.max_entries.saturating_mul(self.expected_entry_size) <= self.segments * self.segment_bytes,
             most_uses: if self.is_exact_lru() { u8::MAX } else { crate::protocol::FREQ_MAX },
             words_before: generations_at as usize / 8,
             buckets_before: index_at as usize / BUCKET_BYTES,

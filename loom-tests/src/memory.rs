@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use shmemo::layout::{GHOSTS, Layout, PINS, SLOTS, header, line, segment};
+use shmemo::layout::{FORECAST_WORDS, GHOSTS, Layout, PINS, SLOTS, header, line, segment};
 use shmemo::protocol::{Half, Memory, Word};
 
 /// The most participants of one model.
@@ -153,8 +153,9 @@ fn offsets(layout: &Layout) -> Vec<usize> {
         offsets.extend((0..PINS).map(|pin| layout.line_at(index, line::PINS) + pin * 8));
     }
     for index in 0..layout.segments {
-        use segment::{ADDED, ADDED_UNITS, BIRTH, GONE, GONE_UNITS, HAND, STATE, TAIL};
-        let fields = [STATE, TAIL, HAND, BIRTH, ADDED, ADDED_UNITS, GONE, GONE_UNITS];
+        use segment::{ADDED, ADDED_UNITS, BIRTH, FORECAST_OF, GONE, GONE_UNITS, HAND, OPENED, STATE, TAIL};
+        let fields = [STATE, TAIL, HAND, BIRTH, OPENED, ADDED, ADDED_UNITS, GONE, GONE_UNITS, FORECAST_OF];
+        let fields = fields.into_iter().chain((0..FORECAST_WORDS).map(|word| segment::FORECAST + word * 8));
         offsets.push(layout.generation_at(index));
         offsets.extend(fields.map(|field| layout.segment_at(index, field)));
         offsets.extend((0..layout.segment_units).flat_map(|unit| [0, 8].map(|half| layout.unit_at(index, unit) + half)));

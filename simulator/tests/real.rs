@@ -4,10 +4,11 @@ use std::path::Path;
 
 use shmemo_simulator::generate::{self, Scale};
 use shmemo_simulator::policies::{Lru, Model, Policy, Tuning};
+use shmemo_simulator::processes;
 use shmemo_simulator::real::{self, Plan};
 use shmemo_simulator::replay::{self, Charge};
 use shmemo_simulator::trace::Trace;
-use shmemo_simulator::{processes, workloads};
+use shmemo_simulator::workloads::{self, Bound};
 
 const SCALE: Scale = Scale { objects: 40_000, requests: 200_000 };
 
@@ -78,5 +79,8 @@ fn a_counter_evicts_nothing() {
 
 #[test]
 fn a_cache_full_of_expired_entries_takes_new_ones_without_evicting() {
-    assert_eq!(workloads::expiries(1.0).expect("a workload").evicted, 0);
+    for bound in [Bound::Log, Bound::Entries] {
+        let finding = workloads::expiries(1.0, bound).expect("a workload");
+        assert_eq!(finding.evicted, finding.full_bucket, "{finding:?}");
+    }
 }

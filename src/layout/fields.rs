@@ -84,7 +84,14 @@ pub mod segment {
     pub const GONE_UNITS: usize = 64;
     /// Number of such entries (a hint).
     pub const GONE: usize = 72;
+    /// Which generation and era the forecast is of, written by the holder (a hint).
+    pub const FORECAST_OF: usize = 56;
+    /// When entries expire, in outline: [`super::FORECAST_WORDS`] words, written by the holder and by anybody (hints).
+    pub const FORECAST: usize = 80;
 }
+
+/// Words of the outline of when entries expire, in each of which there are two pairs.
+pub const FORECAST_WORDS: usize = 6;
 
 /// The FNV-1a hash of all sizes and offsets, so that it changes with any of them. What they mean is not part of it: that
 /// is for the format version to say.
@@ -135,6 +142,9 @@ pub const FINGERPRINT: u64 = {
         segment::ADDED,
         segment::GONE_UNITS,
         segment::GONE,
+        segment::FORECAST_OF,
+        segment::FORECAST,
+        FORECAST_WORDS,
         crate::protocol::GENERATION_BITS as usize,
         crate::protocol::TAG_BITS as usize,
         crate::protocol::INCARNATION_BITS as usize,
@@ -151,4 +161,5 @@ pub const FINGERPRINT: u64 = {
 
 const _: () = assert!(line::PINS + PINS * 8 <= line::COUNTERS && line::COUNTERS + COUNTERS * 8 == LINE_BYTES);
 const _: () = assert!(cfg!(shmemo_model) || (BUCKET_BYTES == 64 && GHOST_SET_BYTES == 64));
-const _: () = assert!(header::EPOCH_ENDS + 64 <= HEADER_BYTES && segment::GONE + 8 <= SEGMENT_LINE_BYTES);
+const _: () = assert!(header::EPOCH_ENDS + 64 <= HEADER_BYTES);
+const _: () = assert!(segment::FORECAST + FORECAST_WORDS * 8 <= SEGMENT_LINE_BYTES);

@@ -98,7 +98,11 @@ impl<M: Memory> Core<M> {
         let units = content.units(key.bytes.len());
         let place = Place { segment: claim.segment, unit: claim.tail };
         entry::write(self, place, key, content, if wanted(Mutant::StoreStampsEra) { self.era() } else { era });
-        self.advance(claim, units, era, SlotWord::live(place, claim.generation, key.tag, freq))
+        let appended = self.advance(claim, units, era, SlotWord::live(place, claim.generation, key.tag, freq));
+        if let Some(expiry_ms) = content.expiry_ms {
+            self.foresee(claim, era, units, expiry_ms);
+        }
+        appended
     }
 
     /// Appends a copy of an entry as it stands, with its own era, expiry and version (R12, R16).
@@ -110,7 +114,11 @@ impl<M: Memory> Core<M> {
         if wanted(Mutant::MoveStampsEra) {
             self.memory.word(to + 8).store(u64::from(from.hash32) | u64::from(self.era()) << 32, Ordering::Relaxed);
         }
-        self.advance(claim, units, from.era, SlotWord::live(place, claim.generation, tag, freq))
+        let appended = self.advance(claim, units, from.era, SlotWord::live(place, claim.generation, tag, freq));
+        if let Some(expiry_ms) = from.expiry(self) {
+            self.foresee(claim, from.era, units, expiry_ms);
+        }
+        appended
     }
 
     #[inline]
@@ -140,7 +148,10 @@ impl<M: Memory> Core<M> {
 
     /// Takes back what was appended last and never went live: nobody has a word for it.
     pub(super) fn take_back(&self, claim: &mut Claim, appended: &Appended, era: u32) {
-        self.lower_tally(claim.segment, claim.generation, era, Tally { count: 1, units: appended.units });
+        self.lower_tally(claim.segment, claim.generation, era, Tally::one(appended.units));
+        if let Some(expiry_ms) = entry::Header::read(self, appended.word.place()).and_then(|header| header.expiry(self)) {
+            self.unforesee(appended.word.place(), claim.generation, era, appended.units, expiry_ms);
+        }
         claim.tail = appended.word.place().unit;
         self.store_tail(claim);
     }

@@ -15,7 +15,6 @@
 
 use core::sync::atomic::Ordering;
 
-use super::tally::Tally;
 use super::{Core, Found, Kind, Memory, Mutant, Op, Owner, Probe, Word, wanted};
 use crate::layout::{SLOTS, header, line};
 
@@ -108,8 +107,7 @@ impl<M: Memory> Op<'_, M> {
 
     /// Counts an entry out whose word this operation took out of its slot.
     pub(super) fn count_out(&self, probe: &Probe) {
-        let one = Tally { count: 1, units: probe.header.units() };
-        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
+        self.core.lower_tally_of(probe);
         self.return_entry_of(probe);
     }
 
@@ -174,6 +172,12 @@ impl<M: Memory> Drop for Counting<'_, M> {
 }
 
 impl<M: Memory> Core<M> {
+    /// The entries that are counted now, be it in this era or the one before: a hint.
+    #[inline]
+    pub(super) fn count_now(&self) -> u32 {
+        CountWord(self.load(header::COUNT, Ordering::Relaxed)).count()
+    }
+
     /// The entries that are counted now, and how many of them are in the main log, as far as tallies tell.
     pub(super) fn counted(&self) -> [u64; 2] {
         let word = CountWord(self.load(header::COUNT, Ordering::Acquire));

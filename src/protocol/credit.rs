@@ -65,12 +65,18 @@ impl Purse {
 
 impl<M: Memory> Core<M> {
     fn is_counted(&self) -> bool {
-        self.layout.geometry.max_entries > 0
+        self.layout.counts_entries
     }
 
     fn most_credit(&self) -> i64 {
-        let least = if self.is_counted() { 8 } else { self.layout.segment_units as i64 };
-        (self.layout.policy_capacity() as i64 / 2 * MOVED).max(least * (STORED + MOVED) * 2)
+        let capacity = self.layout.policy_capacity() as i64;
+        let (capacity, least) = match self.is_counted() {
+            false => (capacity, self.layout.segment_units as i64),
+            // The log may be full of fewer.
+            true if !cfg!(shmemo_model) => (capacity.min(self.count_now() as i64), 8),
+            true => (capacity, 8),
+        };
+        (capacity / 2 * MOVED).max(least * (STORED + MOVED) * 2)
     }
 
     /// The credit now.

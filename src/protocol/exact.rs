@@ -31,7 +31,7 @@ impl<M: Memory> Op<'_, M> {
                 continue; // it stands here since a moment ago
             }
             if self.evict(&probe) {
-                self.count(self.why_dead(&probe).unwrap_or(Event::EvictedUsed));
+                self.count_end(&probe, Event::evicted(probe.word.freq()));
                 return Some(probe.place().segment);
             }
         }

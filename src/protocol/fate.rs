@@ -75,13 +75,13 @@ impl<M: Memory> Op<'_, M> {
         if let Some(claim) = self.target(walk, log, units) {
             let done = self.move_entry(claim, probe, freq);
             if done {
-                self.count_gone(walk, &probe.header);
+                self.count_gone(walk, probe);
                 self.world.count(Event::MovedUnits, units as u64);
                 walk.purse.pay(units);
             }
             return done;
         }
-        if walk.is_for_room && walk.mercy == Mercy::Policy {
+        if walk.is_for_room && walk.mercy != Mercy::None {
             walk.is_stuck = true;
             return false;
         }
@@ -89,8 +89,8 @@ impl<M: Memory> Op<'_, M> {
     }
 
     fn fate(&self, walk: &Walk, probe: &Probe) -> Fate {
-        if let Some(event) = self.why_dead(probe) {
-            return Fate::Empty(event);
+        if let Some(death) = self.death(probe.header.era, probe.expiry_ms) {
+            return Fate::Empty(death);
         }
         // What is mostly dead gives room soon enough without that.
         if walk.mercy == Mercy::None && walk.flags & COMPACT == 0 {
@@ -108,19 +108,10 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Why an entry counts for nothing any more, if so.
-    pub(super) fn why_dead(&self, probe: &Probe) -> Option<Event> {
-        match self.is_dead(probe) {
-            false => None,
-            true if self.is_cleared(probe.header.era) => Some(Event::Cleared),
-            true => Some(Event::Expired),
-        }
-    }
-
     /// The header of the entry that a word points at, if that is none that is dead, or none at all.
     pub(super) fn header_if_alive(&self, word: SlotWord) -> Option<Header> {
         let header = Header::read(self.core, word.place())?;
-        (!self.is_cleared(header.era) && !self.is_expired(header.expiry(self.core))).then_some(header)
+        self.death(header.era, header.expiry(self.core)).is_none().then_some(header)
     }
 
     /// The use count that an entry stays with, if the policy spares it. Small ones have it easier, for they take little
@@ -153,27 +144,29 @@ impl<M: Memory> Op<'_, M> {
         if !self.core.layout.geometry.is_exact_lru() {
             self.core.leave_ghost(probe.header.hash32, probe.word.tag(), walk.log, walk.epochs);
         }
-        self.count(if probe.word.freq() == 0 { Event::EvictedUnused } else { Event::EvictedUsed });
+        self.count(Event::evicted(probe.word.freq()));
         true
     }
 
     fn evict_swept(&self, walk: &mut Walk, probe: &Probe) -> bool {
         let done = self.core.swap_slot(probe.slot_at, probe.word, SlotWord::EMPTY);
         if done {
-            self.count_gone(walk, &probe.header);
+            self.count_gone(walk, probe);
             self.return_entry_of(probe);
         }
         done
     }
 
     /// Counts an entry out of the segment that is swept, at the end of the step.
-    fn count_gone(&self, walk: &mut Walk, header: &Header) {
-        if header.era == self.era {
-            walk.gone.count += 1;
-            walk.gone.units += header.units();
-        } else {
-            let one = Tally { count: 1, units: header.units() };
-            self.core.lower_tally(walk.segment, walk.generation, header.era, one);
+    #[inline(always)]
+    fn count_gone(&self, walk: &mut Walk, probe: &Probe) {
+        if probe.header.era != self.era {
+            return self.core.lower_tally_of(probe);
+        }
+        walk.gone.add(Tally::one(probe.header.units()));
+        // Where the segment is about to be freed, nobody asks any more.
+        if !walk.is_for_room {
+            self.core.unforesee_of(probe);
         }
     }
 

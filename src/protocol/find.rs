@@ -288,6 +288,6 @@ impl<M: Memory> Op<'_, M> {
 
     /// Whether an entry counts for nothing any more: from before a `clear`, or expired.
     pub(super) fn is_dead(&self, probe: &Probe) -> bool {
-        self.is_cleared(probe.header.era) || self.is_expired(probe.expiry_ms)
+        self.death(probe.header.era, probe.expiry_ms).is_some()
     }
 }

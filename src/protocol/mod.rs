@@ -11,7 +11,9 @@ mod entry;
 mod exact;
 mod fate;
 mod find;
+mod forecast;
 mod ghost;
+mod harvest;
 mod mutant;
 mod pin;
 mod policy;
@@ -92,7 +94,7 @@ pub enum Event {
     Miss = 1,
     /// An entry was stored, for a new key or in place of an older entry.
     Stored = 2,
-    /// ... of which in place of an older one.
+    /// ... of which in place of an older one that counted.
     Replaced = 3,
     /// A key was removed by a caller.
     Removed = 4,
@@ -118,6 +120,13 @@ pub enum Event {
     ReadGaveUp = 14,
     /// Units of 16 bytes that were appended for new entries.
     AppendedUnits = 15,
+}
+
+impl Event {
+    /// An entry was evicted that had been used so often.
+    pub(crate) fn evicted(freq: u8) -> Self {
+        if freq == 0 { Self::EvictedUnused } else { Self::EvictedUsed }
+    }
 }
 
 /// A key with all that follows from it.
@@ -148,6 +157,12 @@ pub struct Hints {
     pub sweeping: AtomicU64,
     /// The segment of each log that entries were evicted from last, with its birth.
     pub evicting: [AtomicU64; 2],
+    /// The segment that expired entries are taken out of, with its birth.
+    pub harvesting: AtomicU64,
+    /// The unit of it that comes next.
+    pub harvested: AtomicU32,
+    /// Where there is none, how many evictions to wait before one is looked for.
+    pub patience: AtomicU32,
     /// The number of this thread among those of the process: threads begin their searches at different places.
     pub lane: u32,
 }
@@ -269,6 +284,19 @@ impl<M: Memory> Op<'_, M> {
     /// Whether a stamp is of an older era than this operation. Eras wrap; nearer than half of them is older.
     pub(crate) fn is_cleared(&self, era: u32) -> bool {
         (era.wrapping_sub(self.era) as i32) < 0
+    }
+
+    /// Why an entry counts for nothing any more, if it does not: it is from before a `clear`, or it has expired.
+    pub(crate) fn death(&self, era: u32, expiry_ms: Option<u64>) -> Option<Event> {
+        if self.is_cleared(era) {
+            return Some(Event::Cleared);
+        }
+        self.is_expired(expiry_ms).then_some(Event::Expired)
+    }
+
+    /// Counts an entry whose word was taken out of its slot: `why`, unless it was dead before.
+    pub(crate) fn count_end(&self, probe: &Probe, why: Event) {
+        self.count(self.death(probe.header.era, probe.expiry_ms).unwrap_or(why));
     }
 
     pub(crate) fn count(&self, event: Event) {

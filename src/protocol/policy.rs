@@ -39,10 +39,10 @@ pub(super) struct Evicted {
 impl Layout {
     /// The capacity in units of the policy.
     pub(super) fn policy_capacity(&self) -> u64 {
-        match self.geometry.max_entries {
-            0 => (self.segments.saturating_sub(2).max(1) * self.segment_units) as u64,
-            entries => entries,
+        if self.counts_entries {
+            return self.geometry.max_entries;
         }
+        (self.segments.saturating_sub(2).max(1) * self.segment_units) as u64
     }
 
     /// The share of newcomers that a new file begins with, in 1/256 units.
@@ -84,7 +84,7 @@ impl<M: Memory> Core<M> {
 
     /// Moves the share of newcomers after a ghost was hit by an entry of this size.
     fn adapt(&self, ghost: Ghost, units: usize) {
-        let one = if self.layout.geometry.max_entries == 0 { units as u64 } else { 1 };
+        let one = if self.layout.counts_entries { 1 } else { units as u64 };
         let step = (one * 4 * 256).max(self.policy_capacity() * 256 / 4096);
         let (least, most) = self.share_bounds();
         let word = self.memory.word(header::POLICY_SHARE);
@@ -106,7 +106,7 @@ impl<M: Memory> Op<'_, M> {
     pub(super) fn note_evicted(&self, evicted: &Evicted) {
         let core = self.core;
         core.give_credit_for_entries(evicted.entries.iter().sum());
-        let amounts = if core.layout.geometry.max_entries == 0 { evicted.units } else { evicted.entries };
+        let amounts = if core.layout.counts_entries { evicted.entries } else { evicted.units };
         for (log, amount) in amounts.into_iter().enumerate().filter(|&(_, amount)| amount > 0) {
             let before = core.memory.word(header::POLICY_EVICTED + log * 8).fetch_add(amount, Ordering::Relaxed);
             if log == Log::Newcomers as usize {

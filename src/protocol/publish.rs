@@ -8,7 +8,6 @@
 use core::sync::atomic::Ordering;
 
 use super::append::{Appended, Purpose};
-use super::tally::Tally;
 use super::victim::STEPS_FOR_THIS_LOG;
 use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
 use crate::layout::SLOTS;
@@ -76,7 +75,7 @@ impl<M: Memory> Op<'_, M> {
             self.core.memory.pause(attempt);
         }
         if put == Put::Dropped {
-            self.take_out(key);
+            self.take_out(key, None);
             self.count(Event::Dropped);
         }
         drop(counting);
@@ -135,7 +134,7 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// A segment of a log with room, if need be by sweeping.
-    #[inline]
+    #[inline(always)]
     pub(super) fn room(&self, log: Log, units: usize) -> Option<Claim> {
         match self.claim_room(log, units, Purpose::Store) {
             None => self.copy().room_by_sweeping(log, units),
@@ -175,7 +174,9 @@ impl<M: Memory> Op<'_, M> {
                         return false; // it would be one more
                     }
                     if attempt > REPLACE_ATTEMPTS {
-                        self.evict(probe);
+                        if self.evict(probe) {
+                            self.count_end(probe, Event::Replaced);
+                        }
                     } else if self.replace(probe, appended.word, counted) {
                         return true;
                     }
@@ -207,14 +208,13 @@ impl<M: Memory> Op<'_, M> {
             return wanted(Mutant::ReplaceNoRetry);
         }
         drop(pin);
-        let one = Tally { count: 1, units: probe.header.units() };
-        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
+        self.core.lower_tally_of(probe);
         // A place in the count that was had for the new entry, or one from after a `clear` that the new one is not part of.
         if counted || probe.header.era != self.era {
             self.return_entry_of(probe);
         }
         self.after_store(probe.slot_at);
-        self.count(Event::Replaced);
+        self.count_end(probe, Event::Replaced);
         true
     }
 
@@ -308,11 +308,10 @@ impl<M: Memory> Op<'_, M> {
             return match self.examine_slot(at, None) {
                 Found::Yes(probe) if self.core.swap_slot(at, probe.word, tentative) => {
                     self.count_out(&probe);
-                    let death = self.why_dead(&probe);
-                    if death.is_none() {
+                    self.count_end(&probe, Event::EvictedByFullBucket);
+                    if !self.is_dead(&probe) {
                         self.leave_ghost_of(&probe);
                     }
-                    self.count(death.unwrap_or(Event::EvictedByFullBucket));
                     Some(at)
                 }
                 // If the word still stands, then there is no entry where it points, and it is empty for every purpose: it
@@ -351,18 +350,17 @@ impl<M: Memory> Op<'_, M> {
     /// found nothing.
     pub fn remove(&self, key: &Key<'_>) -> bool {
         let counting = self.counting();
-        let removed = self.take_out(key);
+        let removed = self.take_out(key, Some(Event::Removed));
         drop(counting);
-        if removed {
-            self.count(Event::Removed);
-        }
         removed
     }
 
-    fn take_out(&self, key: &Key<'_>) -> bool {
+    /// `why` is what is counted; without it, that the entry was evicted.
+    fn take_out(&self, key: &Key<'_>, why: Option<Event>) -> bool {
         for attempt in 0..ATTEMPTS {
             let Found::Yes(probe) = self.find(key) else { return false };
             if self.evict(&probe) {
+                self.count_end(&probe, why.unwrap_or(Event::evicted(probe.word.freq())));
                 return !self.is_dead(&probe);
             }
             if wanted(Mutant::RemoveNoRetry) {

@@ -128,8 +128,8 @@ impl<M: Memory> Core<M> {
         }
         for segment in 0..self.layout.segments {
             store(self.layout.generation_at(segment), self.generation(segment).wrapping_add(1));
-            use segment::{ADDED, ADDED_UNITS, BIRTH, GONE, GONE_UNITS, HAND, OPENED, STATE, TAIL};
-            for field in [TAIL, HAND, BIRTH, OPENED, ADDED, ADDED_UNITS, GONE, GONE_UNITS, STATE] {
+            use segment::{ADDED, ADDED_UNITS, BIRTH, FORECAST_OF, GONE, GONE_UNITS, HAND, OPENED, STATE, TAIL};
+            for field in [TAIL, HAND, BIRTH, OPENED, ADDED, ADDED_UNITS, GONE, GONE_UNITS, FORECAST_OF, STATE] {
                 store(self.layout.segment_at(segment, field), 0);
             }
         }

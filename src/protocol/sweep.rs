@@ -30,6 +30,8 @@ pub(super) const STEP_UNITS: usize = (16 << 10) / UNIT;
 pub(super) enum Mercy {
     /// As the policy says.
     Policy,
+    /// Everything alive is saved: the segment was chosen for what is dead in it.
+    Everything,
     /// None: room is needed now.
     None,
 }
@@ -100,6 +102,34 @@ impl<M: Memory> Op<'_, M> {
         step
     }
 
+    /// Takes out what has expired among the next entries of a sealed segment, from a unit on at which one begins. Where it
+    /// came to, and how many it took out; `None` if another holds the segment.
+    pub(super) fn harvest_step(&self, segment: usize, from: usize) -> Option<(usize, usize)> {
+        let (owner, state) = (self.owner?, self.core.state(segment));
+        if state.phase() != Phase::Sealed {
+            return None;
+        }
+        let held = state.transition_to_sweeping(owner);
+        if !self.core.swap_state(segment, state, held) {
+            return None;
+        }
+        let mut walk = self.walk(segment, state.log(), self.core.tail(segment), Mercy::Policy);
+        walk.hand = from.min(walk.tail);
+        let mut headers = [None; STEP_ENTRIES];
+        self.read_ahead(&walk, &mut headers);
+        let mut end = if headers[0].is_none() { walk.tail } else { walk.hand };
+        for header in headers.iter().flatten() {
+            if self.is_expired(header.expiry(self.core)) {
+                self.handle_entry(&mut walk, Place { segment, unit: end }, header);
+            }
+            end += header.units();
+        }
+        let taken = walk.gone.count;
+        self.count_out_gone(&mut walk);
+        self.core.swap_state(segment, held, StateWord::sealed(walk.log));
+        Some((end, taken))
+    }
+
     /// Sweeps a segment whatever its turn, for models: seals it if it is OPEN, then takes a step.
     #[cfg(shmemo_model)]
     pub fn sweep_segment(&self, segment: usize) -> Step {
@@ -131,9 +161,10 @@ impl<M: Memory> Op<'_, M> {
         let mut flags = if hand == 0 { 0 } else { word & (COMPACT | RETAINED) };
         // Where `max_entries` bounds the cache, entries are evicted one by one, and a segment that they left half
         // walked is compacted.
-        if hand == 0 || core.layout.geometry.max_entries > 0 {
-            let is_worth_it = core.is_worth_compacting(core.tally(segment, self.era).units, tail, &purse);
-            flags = (flags & RETAINED) | if is_worth_it { COMPACT } else { 0 };
+        if hand == 0 || core.layout.counts_entries {
+            let is_worth_it = || core.is_worth_compacting(core.live_units(segment, self.era, || self.now()), tail, &purse);
+            let is_compacted = mercy == Mercy::Everything || is_worth_it();
+            flags = (flags & RETAINED) | if is_compacted { COMPACT } else { 0 };
         }
         let generation = core.load(core.layout.generation_at(segment), Ordering::Relaxed);
         Walk {
@@ -150,7 +181,7 @@ impl<M: Memory> Op<'_, M> {
             gone: Tally::default(),
             purse,
             mercy,
-            mean_units: if core.layout.geometry.max_entries > 0 { 0 } else { core.mean_units(segment, self.era) },
+            mean_units: if core.layout.counts_entries { 0 } else { core.mean_units(segment, self.era) },
             is_for_room: true,
             is_stuck: false,
         }
@@ -174,11 +205,15 @@ impl<M: Memory> Op<'_, M> {
         if !self.spare_for_the_expired(walk, &headers, most_evictions) {
             self.handle_entries(walk, &headers, most_evictions);
         }
+        self.count_out_gone(walk);
+        self.core.take_credit(&walk.purse);
+    }
+
+    fn count_out_gone(&self, walk: &mut Walk) {
         let gone = core::mem::take(&mut walk.gone);
         if gone.count > 0 {
             self.core.lower_tally(walk.segment, walk.generation, self.era, gone);
         }
-        self.core.take_credit(&walk.purse);
     }
 
     /// What has expired is not known before its header is read. Where a quarter of a step's bytes turn out to have, the
@@ -235,7 +270,7 @@ impl<M: Memory> Op<'_, M> {
 
     /// The headers of a step's entries, as far as they are whole and below the tail: they do not change (I3). Their
     /// buckets and ghosts come from memory side by side, not one after the other.
-    #[inline]
+    #[inline(always)]
     fn read_ahead(&self, walk: &Walk, headers: &mut [Option<Header>; STEP_ENTRIES]) {
         let mut unit = walk.hand;
         for place_of_header in headers {
@@ -281,7 +316,7 @@ impl<M: Memory> Op<'_, M> {
         let evicted = walk.evicted.entries.iter().sum();
         let sealed = StateWord::sealed(walk.log);
         // Of a segment that is swept for room, the last step stands for all: a clock is dear.
-        if evicted > 0 && (walk.hand >= walk.tail || core.layout.geometry.max_entries > 0) {
+        if evicted > 0 && (walk.hand >= walk.tail || core.layout.counts_entries) {
             self.note_age(walk.segment);
         }
         if walk.hand < walk.tail {
@@ -291,6 +326,7 @@ impl<M: Memory> Op<'_, M> {
         }
         if walk.flags & RETAINED != 0 {
             core.give_birth(walk.segment);
+            core.forget_forecast(walk.segment);
             core.memory.word(core.layout.segment_at(walk.segment, segment::HAND)).store(0, Ordering::Release);
             core.swap_state(walk.segment, held, StateWord::sealed(Log::Main));
             return Step::Kept;

@@ -14,20 +14,20 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Claim, Core, Log, Memory, Mutant, Word};
+use super::{Claim, Core, Log, Memory, Mutant, Probe, Word};
 use crate::layout::header;
 use crate::layout::segment::{ADDED, ADDED_UNITS, GONE, GONE_UNITS};
 
 const VALUE_MASK: u64 = (1 << 28) - 1;
 
-fn tag(generation: u64, era: u32) -> u64 {
+pub(super) fn tag(generation: u64, era: u32) -> u64 {
     (generation & 0xfff) << 52 | u64::from(era & 0xff_ffff) << 28
 }
 
 const _: () = assert!(ADDED == ADDED_UNITS + 8 && GONE == GONE_UNITS + 8);
 
 /// Whether a tally was begun in a later era than `era`: then what is to be counted is dead already.
-fn is_of_later_era(word: u64, generation: u64, era: u32) -> bool {
+pub(super) fn is_of_later_era(word: u64, generation: u64, era: u32) -> bool {
     let (mine, theirs) = (era & 0xff_ffff, (word >> 28) as u32 & 0xff_ffff);
     word >> 52 == generation & 0xfff && (1..=0x7f_ffff).contains(&(theirs.wrapping_sub(mine) & 0xff_ffff))
 }
@@ -68,6 +68,19 @@ pub struct Tally {
     pub units: usize,
 }
 
+impl Tally {
+    /// Adds what another one has.
+    pub(super) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.units += other.units;
+    }
+
+    /// One entry of so many units.
+    pub(super) fn one(units: usize) -> Self {
+        Self { count: 1, units }
+    }
+}
+
 impl<M: Memory> Core<M> {
     /// Before an entry is published, by the holder of its segment. Relaxed, like every access here: nothing is inferred
     /// from a tally.
@@ -104,11 +117,18 @@ impl<M: Memory> Core<M> {
         }
     }
 
+    /// After the word of this entry was taken out.
+    pub(super) fn lower_tally_of(&self, probe: &Probe) {
+        let one = Tally::one(probe.header.units());
+        self.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
+        self.unforesee_of(probe);
+    }
+
     /// Where `max_entries` bounds the cache, the policy weighs its logs by entries at each eviction: one word says how
     /// many are in the main log.
     #[inline]
     fn count_in_main(&self, segment: usize, change: u64) {
-        if self.layout.geometry.max_entries > 0 && self.state(segment).log() == Log::Main {
+        if self.layout.counts_entries && self.state(segment).log() == Log::Main {
             self.memory.word(header::COUNT_MAIN).fetch_add(change, Ordering::Relaxed);
         }
     }
@@ -123,6 +143,11 @@ impl<M: Memory> Core<M> {
     pub(super) fn tally(&self, segment: usize, era: u32) -> Tally {
         let left = |added, gone| self.read_tally(segment, era, added).saturating_sub(self.read_tally(segment, era, gone));
         Tally { count: left(ADDED, GONE), units: left(ADDED_UNITS, GONE_UNITS) }
+    }
+
+    /// Units of a segment that are alive, as far as counts tell and what is foreseen.
+    pub(super) fn live_units(&self, segment: usize, era: u32, now_ms: impl FnOnce() -> u64) -> usize {
+        self.tally(segment, era).units.saturating_sub(self.expired_units(segment, era, now_ms))
     }
 
     /// The mean units of what was put into a segment in an era, dead or alive. It does not change while a sealed segment

@@ -35,7 +35,9 @@ impl<M: Memory> Core<M> {
     fn tell_use(&self, slot_at: usize, word: SlotWord) {
         if self.layout.geometry.is_exact_lru() {
             self.stamp_use(slot_at);
-            return;
+            if word.freq() > 0 {
+                return; // that it was used at all is for the statistics
+            }
         }
         let is_enough = word.freq() == 0 && self.is_late(word.place());
         let raised = word.with_freq(if is_enough { PROMOTION } else { word.freq() + 1 });

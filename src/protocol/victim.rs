@@ -38,10 +38,20 @@ struct Survey {
     open_and_dead: Option<(usize, u64)>,
     /// The oldest of each log, sealed ones before open ones.
     oldest: [Option<Candidate>; 2],
+    /// Units that are dead in sealed segments whose walk was not begun.
+    dead: usize,
     /// Segments of each log.
     segments: [u64; 2],
     /// Who holds segments.
     holders: Vec<Owner>,
+}
+
+/// A segment to be swept.
+#[derive(Clone, Copy, Debug)]
+struct Victim {
+    segment: usize,
+    /// Whether all that is alive in it is to be saved. If not, the walk decides that by itself.
+    is_compacted: bool,
 }
 
 fn pack(segment: usize, birth: u64) -> u64 {
@@ -53,7 +63,19 @@ impl<M: Memory> Core<M> {
         self.load(self.layout.segment_at(segment, field), Ordering::Relaxed)
     }
 
-    fn survey(&self, era: u32) -> Survey {
+    /// A segment as a hint names it: with its birth.
+    pub(super) fn pack(&self, segment: usize) -> u64 {
+        pack(segment, self.field(segment, segment::BIRTH))
+    }
+
+    /// The segment that a hint names, if that is in this phase and was not recycled since.
+    pub(super) fn hinted(&self, hint: u64, phase: Phase) -> Option<usize> {
+        let segment = (hint & 0xff) as usize;
+        let is_good = segment < self.layout.segments && self.state(segment).phase() == phase && self.pack(segment) == hint;
+        is_good.then_some(segment)
+    }
+
+    fn survey(&self, era: u32, now_ms: impl Fn() -> u64) -> Survey {
         let mut survey = Survey::default();
         let purse = self.purse();
         for segment in 0..self.layout.segments {
@@ -67,7 +89,8 @@ impl<M: Memory> Core<M> {
                     }
                 }
                 phase @ (Phase::Open | Phase::Sealed) => {
-                    self.survey_one(&mut survey, segment, log, phase == Phase::Open, era, &purse);
+                    let live = self.live_units(segment, era, &now_ms);
+                    self.survey_one(&mut survey, segment, log, phase == Phase::Open, live, &purse);
                 }
             }
             survey.segments[log] += 1;
@@ -75,7 +98,7 @@ impl<M: Memory> Core<M> {
         survey
     }
 
-    fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, era: u32, purse: &Purse) {
+    fn survey_one(&self, survey: &mut Survey, segment: usize, log: usize, is_open: bool, live: usize, purse: &Purse) {
         // The tail as a walk takes it: one beyond the end would make a walk that is done seem not to be.
         let (hand, tail) = (self.field(segment, segment::HAND) & HAND_MASK, self.tail(segment) as u64);
         if is_open && tail == 0 {
@@ -86,18 +109,20 @@ impl<M: Memory> Core<M> {
         if !is_open && is_done && is_pinned() {
             return; // it costs room as long as the pin stands
         }
-        let live = self.tally(segment, era).units;
         let birth = self.field(segment, segment::BIRTH);
         if !is_open {
             if hand != 0 {
                 survey.begun = Some(segment);
             }
+            if hand == 0 {
+                survey.dead += (tail as usize).saturating_sub(live);
+            }
             if survey.deadest.is_none_or(|(_, least)| live < least) {
                 survey.deadest = Some((segment, live));
             }
             // Where entries are evicted one by one, whoever does so ends the walks of the oldest segments.
-            let geometry = &self.layout.geometry;
-            let is_left_alone = hand != 0 && live > 0 && geometry.max_entries > 0 && !geometry.is_exact_lru();
+            let layout = &self.layout;
+            let is_left_alone = hand != 0 && live > 0 && layout.counts_entries && !layout.geometry.is_exact_lru();
             let score = self.worth_of_compacting(live, tail as usize, birth, purse);
             if !is_left_alone && score > survey.mostly_dead.map_or(0, |(_, best)| best) {
                 survey.mostly_dead = Some((segment, score));
@@ -116,6 +141,9 @@ impl<M: Memory> Core<M> {
     /// system does (Rosenblum and Ousterhout, TOCS 1992): else one of which a death left the count too high would never
     /// be chosen.
     fn worth_of_compacting(&self, live: usize, tail: usize, birth: u64, purse: &Purse) -> u64 {
+        if live == 0 && tail > 0 {
+            return u64::MAX;
+        }
         if !self.is_worth_compacting(live, tail, purse) {
             return 0;
         }
@@ -131,12 +159,16 @@ impl<M: Memory> Core<M> {
     }
 
     /// What the logs hold, in units of the policy.
-    fn log_sizes(&self, segments: [u64; 2]) -> [u64; 2] {
-        if self.layout.geometry.max_entries == 0 {
-            segments.map(|count| count * self.layout.segment_units as u64)
-        } else {
-            self.counted()
+    fn log_sizes(&self, segments: impl FnOnce() -> [u64; 2]) -> [u64; 2] {
+        if self.layout.counts_entries { self.counted() } else { segments().map(|count| count * self.layout.segment_units as u64) }
+    }
+
+    fn segments_of_logs(&self) -> [u64; 2] {
+        let mut segments = [0; 2];
+        for state in (0..self.layout.segments).map(|segment| self.state(segment)) {
+            segments[state.log() as usize] += u64::from(state.phase() != Phase::Free);
         }
+        segments
     }
 
     /// Takes an OPEN segment that nobody holds from the writers. A failure means that somebody came first.
@@ -154,27 +186,34 @@ impl<M: Memory> Core<M> {
 impl<M: Memory> Op<'_, M> {
     /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
     /// give way. An OPEN one is sealed first.
-    fn choose_victim(&self, survey: &Survey) -> Option<usize> {
+    fn choose_victim(&self, survey: &Survey) -> Option<Victim> {
         let mostly_dead = survey.mostly_dead;
+        let as_it_is = |segment| Some(Victim { segment, is_compacted: false });
         // Where entries are evicted one by one, the walks that were begun are those of the oldest segments: they end by
         // themselves, and to compact them would make their entries young again.
-        let is_counted = self.core.layout.geometry.max_entries > 0;
+        let is_counted = self.core.layout.counts_entries;
         let (first, second) = if is_counted { (mostly_dead, None) } else { (None, mostly_dead) };
         let chosen = first.map(|(segment, _)| segment).or(survey.begun).or(second.map(|(segment, _)| segment));
-        if chosen.is_some() {
-            return chosen;
+        if let Some(segment) = chosen {
+            return as_it_is(segment);
+        }
+        if survey.dead * 10 > self.core.layout.segments * self.core.layout.segment_units
+            && let Some((segment, live)) = survey.deadest
+            && self.core.purse().is_enough_to_compact(live)
+        {
+            return Some(Victim { segment, is_compacted: true });
         }
         if self.core.layout.geometry.is_exact_lru() {
             // Entries that are large for a segment leave it OPEN behind them, whatever becomes of them.
             if let Some((segment, _)) = survey.open_and_dead {
                 self.core.seal(segment);
-                return Some(segment);
+                return as_it_is(segment);
             }
             if self.evict_least_recent().is_some() {
-                return survey.deadest.map(|(segment, _)| segment);
+                return as_it_is(survey.deadest?.0);
             }
         }
-        let log = self.core.log_to_sweep(self.core.log_sizes(survey.segments));
+        let log = self.core.log_to_sweep(self.core.log_sizes(|| survey.segments));
         // An OPEN segment is the last resort: where the share of newcomers is less than a segment, it would be sealed
         // and swept again and again with next to nothing in it.
         let oldest = [survey.oldest[log as usize], survey.oldest[log.other() as usize]];
@@ -182,20 +221,24 @@ impl<M: Memory> Op<'_, M> {
         if first.is_open {
             self.core.seal(first.segment);
         }
-        Some(first.segment)
+        as_it_is(first.segment)
+    }
+
+    fn survey(&self) -> Survey {
+        self.core.survey(self.era, || self.now())
     }
 
     /// A step of the walk of last time, or of a new one.
     fn sweep_once(&self, mercy: Mercy) -> Option<Step> {
-        let hinted = self.hints.sweeping.load(Ordering::Relaxed);
-        let segment = (hinted & 0xff) as usize;
-        let is_hint_good = segment < self.core.layout.segments
-            && self.core.state(segment).phase() == Phase::Sealed
-            && pack(segment, self.core.field(segment, segment::BIRTH)) == hinted;
-        let segment = if is_hint_good { segment } else { self.choose_victim(&self.core.survey(self.era))? };
-        let step = self.sweep_step(segment, mercy, u64::MAX);
+        let hinted = self.core.hinted(self.hints.sweeping.load(Ordering::Relaxed), Phase::Sealed);
+        let victim = match hinted {
+            Some(segment) => Victim { segment, is_compacted: false },
+            None => self.choose_victim(&self.survey())?,
+        };
+        let segment = victim.segment;
+        let step = self.sweep_step(segment, if victim.is_compacted { Mercy::Everything } else { mercy }, u64::MAX);
         let goes_on = matches!(step, Step::Walked(_));
-        let hint = if goes_on { pack(segment, self.core.field(segment, segment::BIRTH)) } else { u64::MAX };
+        let hint = if goes_on { self.core.pack(segment) } else { u64::MAX };
         self.hints.sweeping.store(hint, Ordering::Relaxed);
         if let Step::Pinned(owner) = step {
             self.reclaim(owner);
@@ -233,7 +276,7 @@ impl<M: Memory> Op<'_, M> {
             *effort += 1;
             match step {
                 None | Some(Step::Taken) => {}
-                Some(Step::Stuck) if is_exact && (!has_mercy || self.core.survey(self.era).holders.is_empty()) => {
+                Some(Step::Stuck) if is_exact && (!has_mercy || self.survey().holders.is_empty()) => {
                     if self.free_in_order() {
                         return true;
                     }
@@ -250,7 +293,7 @@ impl<M: Memory> Op<'_, M> {
                 Some(_) => continue,
             }
             // Everything is held by others. They may be dead; if not, let them go on.
-            let holders = self.core.survey(self.era).holders;
+            let holders = self.survey().holders;
             if !holders.into_iter().any(|owner| self.reclaim(owner)) {
                 *effort += 15;
                 self.core.memory.pause(*effort);
@@ -298,7 +341,10 @@ impl<M: Memory> Op<'_, M> {
         if self.core.layout.geometry.is_exact_lru() {
             return self.evict_least_recent().is_some();
         }
-        let log = self.core.log_to_sweep(self.core.counted());
+        if self.core.layout.counts_entries && self.harvest() {
+            return true;
+        }
+        let log = self.core.log_to_sweep(self.core.log_sizes(|| self.core.segments_of_logs()));
         let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(log.other())) else { return false };
         if !first.is_open {
             return self.sweep_step(first.segment, Mercy::Policy, 1) != Step::Taken;

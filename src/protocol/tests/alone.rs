@@ -8,6 +8,7 @@ use super::super::policy::PROMOTION;
 use super::super::{Change, Content, Decision, Event, FREQ_MAX, Found, Key, Log, Outcome, Put};
 use crate::layout::Geometry;
 
+use super::ends::check_ends;
 use super::{Bench, Dice, Hand, core, geometry, hash, rounds};
 
 type Model = HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
@@ -87,6 +88,7 @@ fn run(geometry: Geometry, many: u32) {
         if round % 512 == 0 {
             let summary = hand.verify();
             assert_eq!((summary.tentative, summary.count_drift), (0, 0));
+            check_ends(&hand);
         }
     }
     assert!(cfg!(miri) || hits > many / 200, "only {hits} hits");
@@ -104,6 +106,10 @@ fn gives_what_was_stored_last() {
 #[test]
 fn and_with_a_bound_on_the_entries() {
     run(geometry(70), 40_000);
+    // The log is full before there are so many.
+    assert!(geometry(70).layout().is_ok_and(|layout| layout.counts_entries));
+    assert!(geometry(200).layout().is_ok_and(|layout| !layout.counts_entries));
+    run(geometry(200), 40_000);
 }
 
 #[test]

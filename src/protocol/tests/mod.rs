@@ -3,6 +3,7 @@
 
 mod alone;
 mod deaths;
+mod ends;
 mod findings;
 mod rotten;
 mod together;
