@@ -207,11 +207,11 @@ fn a_fork_in_a_signal_handler_waits_for_nobody() {
         }
         let mut sum = 0;
         wait_until("forks at any moment", || {
+            let before = FORKED.load(Ordering::Relaxed); // before the signal can come
             let soon = libc::timeval { tv_sec: 0, tv_usec: 20 + sum % 50 };
             let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: soon };
             // SAFETY: the pointer is to a struct that lives across the call.
             unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &once, std::ptr::null_mut::<u8>()) };
-            let before = FORKED.load(Ordering::Relaxed);
             while FORKED.load(Ordering::Relaxed) == before {
                 // Nothing here allocates: the allocator can stand a fork, but not one in its own midst.
                 between_forks(|| sum += 1).unwrap();
