@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::error::OpenError;
 use crate::hash::KeyHasher;
 use crate::layout::{FINGERPRINT, Geometry, HEADER_BYTES, Layout, header};
+use crate::protocol::Memory;
 
 /// The first eight bytes of every file.
 pub const MAGIC: [u8; 8] = *b"shmemo\r\n";
@@ -77,10 +78,11 @@ impl Header {
         for (at, word) in self.words().into_iter().enumerate() {
             bytes[at * 8..][..8].copy_from_slice(&word.to_le_bytes());
         }
-        let checksum = KeyHasher::new(CHECKSUM_SEED).hash(&bytes[..CHECKED_BYTES]);
+        let checksum = checksum(&bytes[..CHECKED_BYTES]);
         let changing = [
             (CHECKSUM_AT, checksum),
             (header::CLOCK_BASE, first.clock_base),
+            (header::CLOCK_MIRROR, !first.clock_base),
             (header::BOOT_ID, first.boot_id[0]),
             (header::BOOT_ID + 8, first.boot_id[1]),
             (header::POLICY_SHARE, first.policy_share),
@@ -89,6 +91,14 @@ impl Header {
             bytes[at..][..8].copy_from_slice(&word.to_le_bytes());
         }
         bytes
+    }
+
+    /// Whether this header stands at the beginning of a memory, checksum and all.
+    pub fn is_in(&self, memory: &impl Memory) -> bool {
+        let bytes: Vec<u8> = self.words().into_iter().flat_map(u64::to_le_bytes).collect();
+        let mut found = Vec::new();
+        memory.read_payload(0, CHECKED_BYTES + 8, &mut found);
+        found[..CHECKED_BYTES] == bytes && found[CHECKED_BYTES..] == checksum(&bytes).to_le_bytes()
     }
 
     /// Reads and judges the header of a file.
@@ -119,7 +129,7 @@ impl Header {
             return Err(OpenError::HashMismatch { path: path.to_path_buf(), found: word(3), expected: KeyHasher::fingerprint() });
         }
         let corrupt = |what| OpenError::CorruptHeader { path: path.to_path_buf(), what };
-        if word(WORDS) != KeyHasher::new(CHECKSUM_SEED).hash(&bytes[..CHECKED_BYTES]) {
+        if word(WORDS) != checksum(&bytes[..CHECKED_BYTES]) {
             return Err(corrupt("its checksum does not fit its bytes"));
         }
         let header = Self {
@@ -144,6 +154,10 @@ impl Header {
         }
         Ok((header, layout))
     }
+}
+
+fn checksum(checked: &[u8]) -> u64 {
+    KeyHasher::new(CHECKSUM_SEED).hash(checked)
 }
 
 /// Reads from the start until the buffer is full or the file ends.

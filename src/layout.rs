@@ -9,7 +9,7 @@ use crate::error::OpenError;
 #[path = "layout/fields.rs"]
 mod fields;
 
-pub use fields::{FINGERPRINT, FORECAST_WORDS, header, line, segment};
+pub use fields::{FINGERPRINT, header, line, segment};
 
 /// The smallest file, in bytes.
 pub const MIN_CAPACITY: u64 = 1 << 20;
@@ -25,6 +25,8 @@ pub const SLOTS: usize = if cfg!(shmemo_model) { 3 } else { 8 };
 pub const GHOSTS: usize = if cfg!(shmemo_model) { 2 } else { 16 };
 /// Hazard words in a registry line.
 pub const PINS: usize = if cfg!(shmemo_model) { 2 } else { 8 };
+/// Words of the outline of when the entries of a segment expire, in each of which there are two pairs.
+pub const FORECAST_WORDS: usize = 6;
 /// Counters in a registry line.
 pub const COUNTERS: usize = 16;
 /// Files with at most this many entries have a use stamp beside each slot and evict in exact order of use.

@@ -8,7 +8,7 @@ use crate::protocol::{Log, Owner, Place as LogPlace, SlotWord, StateWord};
 use crate::rig::{CAPACITY, Rig};
 
 /// Words of the header that change.
-const HEADER_WORDS: [usize; 21] = [
+const HEADER_WORDS: [usize; 22] = [
     header::ERA,
     header::CLOCK_BASE,
     header::BOOT_ID,
@@ -30,6 +30,7 @@ const HEADER_WORDS: [usize; 21] = [
     header::LATE,
     header::EPOCH_ENDS,
     header::EPOCH_ENDS + 56,
+    header::CLOCK_MIRROR,
 ];
 const SEGMENT_WORDS: [usize; 9] = [
     segment::STATE,

@@ -7,14 +7,17 @@ use loom::sync::Arc;
 use loom::thread::{JoinHandle, spawn};
 use shmemo::layout::{Geometry, header, line};
 use shmemo::protocol::{
-    Change, Content, Core, Decision, Event, Hints, Key, Memory, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step, Tenant,
-    Word, World,
+    Change, Content, Core, Decision, Event, Facts, Hints, Key, Memory, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step,
+    Tenant, Word, World,
 };
 
 use crate::memory::{ModelMemory, Stopped, be, stop_after};
 
 /// The file of a model.
 pub type File = Arc<Core<ModelMemory>>;
+
+/// All keys have one hash, and nothing expires.
+const FACTS: Facts<'static> = Facts { hash: &|_| 5, latest_expiry_ms: &|| u64::MAX };
 
 /// A world whose clock stands still, each participant's where it is put.
 struct Still {
@@ -175,7 +178,7 @@ pub fn stopping(file: &File, line: u16, steps: u32, act: impl FnOnce(&Participan
 
 /// Nothing is under way: what must hold now. Gives the live keys.
 pub fn check(file: &File) -> Vec<u64> {
-    let summary = file.verify(&|_| 5, &mut |finding| panic!("{finding:?}"));
+    let summary = file.verify(&FACTS, &mut |finding| panic!("{finding:?}"));
     let mut keys = Vec::new();
     let participant = Participant::new(file, 3);
     participant.op().visit_bucket(0, false, |key, _, _| keys.push(u64::from_le_bytes(key.try_into().expect("a torn key"))));
@@ -214,6 +217,6 @@ pub fn check_nothing_is_lost(file: &File, dead: &[usize]) {
         }
         assert_eq!(file.state(segment).phase(), Phase::Free, "segment {segment} is lost");
     }
-    let summary = file.verify(&|_| 5, &mut |finding| panic!("{finding:?}"));
+    let summary = file.verify(&FACTS, &mut |finding| panic!("{finding:?}"));
     assert_eq!((summary.entries, summary.tentative), (0, 0), "a slot is lost");
 }

@@ -60,3 +60,4 @@ class Report:
     logged: int
     unfinished: int
     count_drift: int
+    bound_drift: int

@@ -50,5 +50,5 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>
 }
 
 pub fn verified<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
-    fields!(py, report, entries, payload_bytes, logged, unfinished, count_drift)
+    fields!(py, report, entries, payload_bytes, logged, unfinished, count_drift, bound_drift)
 }

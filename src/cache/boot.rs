@@ -78,6 +78,7 @@ fn begin_anew(core: &Core<MappedMemory>, fd: BorrowedFd<'_>, id: [u64; 2], memor
     // Release: pairs with the acquire of `is_of`. The number comes last: whoever dies before is followed by one who begins
     // anew once more.
     word(header::CLOCK_BASE).store(base, Ordering::Release);
+    word(header::CLOCK_MIRROR).store(!base, Ordering::Release);
     for (half, bits) in id.into_iter().enumerate() {
         word(header::BOOT_ID + half * 8).store(bits, Ordering::Release);
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::Cache;
-use crate::protocol::Finding;
+use super::time::FileClock;
+use crate::protocol::{Facts, Finding};
 
 /// At most so many problems are listed.
 const LISTED: usize = 100;
@@ -24,6 +25,9 @@ pub struct Report {
     /// By how much [`Cache::len`] is off. A death in the middle of a write leaves a 1 here until that part of the log
     /// is recycled.
     pub count_drift: usize,
+    /// By how many entries the bound of [`Builder::max_entries`](crate::Builder::max_entries) is reached too early. A death in
+    /// the middle of a write leaves a 1 here until others store at the bound; zero also while somebody is at it.
+    pub bound_drift: usize,
 }
 
 /// Something in the file that should not be there.
@@ -34,7 +38,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Finding::State { segment } => {
-                write!(f, "segment {segment}: its state is none that there is, or names an impossible owner")
+                write!(f, "segment {segment}: its state is none that there is, or names an owner that has no line")
             }
             Finding::Bounds { segment } => write!(f, "segment {segment}: its tail or its hand lies outside it"),
             Finding::Log { segment, unit } => write!(f, "segment {segment}: no entry at unit {unit}, below its tail"),
@@ -43,8 +47,25 @@ impl fmt::Display for Problem {
                 write!(f, "bucket {bucket}, slot {slot}: its entry's hash is not that of its key")
             }
             Finding::Duplicate { bucket, slot } => write!(f, "bucket {bucket}, slot {slot}: its key is live in another slot too"),
+            Finding::Swept { bucket, slot } => {
+                write!(f, "bucket {bucket}, slot {slot}: points at what a sweep has passed, and would dangle")
+            }
+            Finding::Future { bucket, slot } => {
+                write!(
+                    f,
+                    "bucket {bucket}, slot {slot}: its entry is of a `clear` or of a version that was not yet, or expires too late"
+                )
+            }
+            Finding::Count => write!(f, "the number of entries that max_entries bounds is lower than there are"),
+            Finding::Leftover { line } => {
+                write!(f, "registry line {line}: nobody has it, and it pins segments or says that it counts")
+            }
             Finding::Registry => write!(f, "the registry claims more lines in use than it has, or fewer than are taken"),
-            Finding::Incarnation { line } => write!(f, "registry line {line}: another line has the same incarnation"),
+            Finding::Incarnation { line } => {
+                write!(f, "registry line {line}: its incarnation is another line's too, or was not given out")
+            }
+            Finding::Clock => write!(f, "the base of the clock is not what it was set to"),
+            Finding::Header => write!(f, "the header is not what it was: nobody else can open the file"),
         }
     }
 }
@@ -80,9 +101,15 @@ impl Cache {
     /// # Errors
     /// [`Corruption`] says what is wrong.
     pub fn verify(&self) -> Result<Report, Corruption> {
-        let mut problems = Vec::new();
-        let hasher = &self.inner.hasher;
-        let summary = self.inner.core.verify(&|key| hasher.hash(key), &mut |finding| {
+        let inner = &self.inner;
+        let is_header_right = inner.header.is_in(&inner.core.memory);
+        let is_clock_right = FileClock::is_right(&inner.core);
+        let of_the_header = [(Finding::Header, is_header_right), (Finding::Clock, is_clock_right)];
+        let mut problems: Vec<_> =
+            of_the_header.into_iter().filter(|(_, right)| !right).map(|(found, _)| Problem(found)).collect();
+        let facts =
+            Facts { hash: &|key| inner.hasher.hash(key), latest_expiry_ms: &|| inner.seat.clock.latest_expiry(&inner.core) };
+        let summary = inner.core.verify(&facts, &mut |finding| {
             problems.push(Problem(finding));
             problems.len() < LISTED
         });
@@ -95,6 +122,7 @@ impl Cache {
             logged: summary.logged,
             unfinished: summary.tentative,
             count_drift: summary.count_drift,
+            bound_drift: summary.bound_drift,
         })
     }
 }

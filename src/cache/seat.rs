@@ -269,9 +269,12 @@ impl Seat {
     /// and of several who recover only one does.
     pub fn reclaim(&self, core: &Core<MappedMemory>, suspect: Owner) -> bool {
         let line = usize::from(suspect.line);
-        let Some(me) = self.owner().filter(|me| me.line != suspect.line) else { return false };
-        if line >= core.layout.lines {
+        let Some(me) = self.owner() else { return false };
+        if line >= core.layout.lines || suspect == me {
             return false;
+        }
+        if suspect.line == me.line {
+            return core.recover_former(suspect); // whatever the line says: it is this process's
         }
         // Locks of one descriptor do not conflict with each other: one thread at a time.
         let Some(_guard) = self.page.lock(page::RECLAIMING).try_lock() else { return false };
@@ -282,8 +285,11 @@ impl Seat {
         if !lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).unwrap_or(false) {
             return false;
         }
-        let is_dead = core.incarnation(line) != suspect.incarnation || self.is_gone(core.tenant(line));
-        let recovered = is_dead && core.recover_owner(suspect);
+        let recovered = if core.incarnation(line) != suspect.incarnation {
+            core.recover_former(suspect)
+        } else {
+            (suspect.incarnation == 0 || self.is_gone(core.tenant(line))) && core.recover_line(line)
+        };
         // Should this fail, the line stays locked until this process ends, which costs one line.
         let _ = lock::unlock(fd, self.line_byte(line), 1);
         recovered

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::LONGEST_TTL_MS;
 use super::seat::page;
 use crate::layout::header;
 use crate::memory::MappedMemory;
@@ -54,6 +55,17 @@ impl FileClock {
             UNKNOWN_TIME => 0,
             now => now.saturating_add(ttl_ms),
         }
+    }
+
+    /// When an entry expires at the latest that was stored by now, with a second for clocks that are read in turn.
+    pub fn latest_expiry(&self, core: &Core<MappedMemory>) -> u64 {
+        self.now_ms(core).saturating_add(LONGEST_TTL_MS + 1000)
+    }
+
+    /// Whether the base is what it was set to.
+    pub fn is_right(core: &Core<MappedMemory>) -> bool {
+        let [base, mirror] = [header::CLOCK_BASE, header::CLOCK_MIRROR].map(|at| core.memory.word(at).load(Ordering::Acquire));
+        base == !mirror
     }
 
     #[cold]

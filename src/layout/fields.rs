@@ -1,7 +1,8 @@
 //! Where each word lies in its header, registry line or line of the segment table, and the fingerprint of all that.
 
 use super::{
-    BUCKET_BYTES, COUNTERS, GHOST_SET_BYTES, GHOSTS, HEADER_BYTES, LINE_BYTES, PINS, SEGMENT_LINE_BYTES, SLOTS, UNIT, entry_bytes,
+    BUCKET_BYTES, COUNTERS, FORECAST_WORDS, GHOST_SET_BYTES, GHOSTS, HEADER_BYTES, LINE_BYTES, PINS, SEGMENT_LINE_BYTES, SLOTS,
+    UNIT, entry_bytes,
 };
 
 /// Offsets in the header of words that change. Each group that different processes write stands on lines of its own.
@@ -12,6 +13,8 @@ pub mod header {
     pub const CLOCK_BASE: usize = 0x180;
     /// The boot that the base belongs to: two words.
     pub const BOOT_ID: usize = 0x188;
+    /// The base once more, with all bits turned: nothing else could tell that it has rotted.
+    pub const CLOCK_MIRROR: usize = 0x198;
     /// The number of entries, where `max_entries` bounds it.
     pub const COUNT: usize = 0x200;
     /// The share of that number that is in the main log (a hint).
@@ -90,9 +93,6 @@ pub mod segment {
     pub const FORECAST: usize = 80;
 }
 
-/// Words of the outline of when entries expire, in each of which there are two pairs.
-pub const FORECAST_WORDS: usize = 6;
-
 /// The FNV-1a hash of all sizes and offsets, so that it changes with any of them. What they mean is not part of it: that
 /// is for the format version to say.
 pub const FINGERPRINT: u64 = {
@@ -110,6 +110,7 @@ pub const FINGERPRINT: u64 = {
         header::ERA,
         header::CLOCK_BASE,
         header::BOOT_ID,
+        header::CLOCK_MIRROR,
         header::COUNT,
         header::COUNT_MAIN,
         header::RECOUNT,

@@ -218,21 +218,7 @@ impl<M: Memory> Core<M> {
             return false;
         }
         let era = self.era();
-        let mut count = 0u32;
-        for bucket in 0..self.layout.buckets {
-            // Relaxed: only to spare the rest of the walk; the exchange below decides.
-            if self.load(header::COUNT, Ordering::Relaxed) != before.0 {
-                return false;
-            }
-            for slot in 0..SLOTS {
-                let at = self.layout.slot_at(bucket, slot);
-                if self.slot(at).kind() == Kind::Live
-                    && let Found::Yes(probe) = self.examine(at, None, 64, |_| {})
-                {
-                    count = count.saturating_add(u32::from(probe.header.era == era));
-                }
-            }
-        }
+        let Some(count) = self.count_slots(era, before) else { return false };
         if self.is_anybody_counting(me) {
             return false;
         }
@@ -244,6 +230,43 @@ impl<M: Memory> Core<M> {
             let _ = self.memory.word(header::RECOUNT).compare_exchange(wanted, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         done
+    }
+
+    /// The entries of an era, one by one. `None`: the number that is kept is not what it was any more, so it is in vain.
+    fn count_slots(&self, era: u32, kept: CountWord) -> Option<u32> {
+        let mut count = 0u32;
+        for bucket in 0..self.layout.buckets {
+            // Relaxed: only to spare the rest of the walk; whoever wants the result looks again.
+            if self.load(header::COUNT, Ordering::Relaxed) != kept.0 {
+                return None;
+            }
+            for at in (0..SLOTS).map(|slot| self.layout.slot_at(bucket, slot)) {
+                if self.slot(at).kind() == Kind::Live
+                    && let Found::Yes(probe) = self.examine(at, None, 64, |_| {})
+                {
+                    count = count.saturating_add(u32::from(probe.header.era == era));
+                }
+            }
+        }
+        Some(count)
+    }
+
+    /// By how much the number that is kept exceeds that of the entries: less than zero if it is wrong, as it is never too low.
+    /// `None`: none is kept, or somebody is in the middle of a change.
+    pub(super) fn excess_of_count(&self) -> Option<i64> {
+        if self.layout.geometry.max_entries == 0 {
+            return None;
+        }
+        let kept = CountWord(self.load(header::COUNT, Ordering::Acquire));
+        let is_busy = self.is_anybody_counting(None);
+        let era = self.era();
+        let there = self.count_slots(era, kept)?;
+        if is_busy || self.is_anybody_counting(None) {
+            return None;
+        }
+        let is_as_before = self.load(header::COUNT, Ordering::Acquire) == kept.0 && self.era() == era;
+        let excess = i64::from(kept.count_in(era)) - i64::from(there);
+        is_as_before.then_some(excess)
     }
 
     /// Says that the number may be too high, where it is kept at all.

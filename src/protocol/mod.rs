@@ -29,6 +29,7 @@ mod tests;
 mod update;
 mod uses;
 mod verify;
+mod verify_index;
 mod victim;
 mod walk;
 mod word;
@@ -53,9 +54,9 @@ pub use state::{INCARNATION_BITS, Log, Owner, Phase, StateWord};
 #[cfg(shmemo_model)]
 pub use sweep::Step;
 pub use update::{Change, Decision, Outcome};
-pub use verify::Finding;
 #[cfg(any(test, shmemo_model))]
 pub use verify::Summary;
+pub use verify::{Facts, Finding};
 #[cfg(shmemo_model)]
 pub use walk::Census;
 pub use word::{Half, Memory, Word};

@@ -80,15 +80,20 @@ impl<M: Memory> Core<M> {
     /// Gives back all that the dead owner of a line held: claimed and swept segments are sealed at their tails, pins
     /// and marks are taken away. Tells whether there was anything to recover.
     pub fn recover_line(&self, line: usize) -> bool {
-        if self.incarnation(line) == 0 {
+        let is_taken = self.incarnation(line) != 0;
+        // A line that is nobody's may have been left with something by bytes that rotted, or by a process that was taken for dead.
+        let is_left = self.held_words(line).any(|at| self.load(at, Ordering::Relaxed) != 0);
+        if !is_taken && !is_left {
             return false;
         }
-        self.seal_segments_of(|owner| usize::from(owner.line) == line);
-        for pin in (0..PINS).filter(|_| !wanted(Mutant::RecoveryKeepsPins)) {
-            self.line_word(line, line::PINS + pin * 8).store(0, Ordering::Release);
+        if is_taken {
+            self.seal_segments_of(|owner| usize::from(owner.line) == line);
         }
-        if !wanted(Mutant::RecoveryKeepsMarks) {
-            self.line_word(line, line::COUNTING).store(0, Ordering::Release);
+        for at in self.held_words(line) {
+            let is_mark = at == self.layout.line_at(line, line::COUNTING);
+            if !wanted(if is_mark { Mutant::RecoveryKeepsMarks } else { Mutant::RecoveryKeepsPins }) {
+                self.memory.word(at).store(0, Ordering::Release);
+            }
         }
         self.want_recount();
         // Last of what must be done: a recovery that dies before this is repeated.
@@ -97,12 +102,15 @@ impl<M: Memory> Core<M> {
         true
     }
 
-    /// Gives back what one dead owner held, whose line somebody else may have by now. The caller holds the lock of that
-    /// line.
-    pub fn recover_owner(&self, owner: Owner) -> bool {
-        if self.incarnation(usize::from(owner.line)) == owner.incarnation {
-            return self.recover_line(usize::from(owner.line));
-        }
+    /// Where in a line its owner says what it holds: pins, and the mark that it counts.
+    pub(super) fn held_words(&self, line: usize) -> impl Iterator<Item = usize> {
+        let fields = (0..PINS).map(|pin| line::PINS + pin * 8).chain([line::COUNTING]);
+        fields.map(move |field| self.layout.line_at(line, field))
+    }
+
+    /// Seals what an owner held whose line somebody else may have by now. The caller holds the lock of that line, and its
+    /// incarnation is another one.
+    pub fn recover_former(&self, owner: Owner) -> bool {
         self.seal_segments_of(|other| other == owner)
     }
 

@@ -1,18 +1,20 @@
-//! Looks for anything in the file that should not be there.
+//! Looks for anything in the file that should not be there. Here the registry, the segments and the count of entries;
+//! `verify_index` looks at the slots and the entries that they point at.
 //!
 //! Works while others go on: whatever looks wrong is looked at again, and counts only if the word has not changed
-//! meanwhile.
+//! meanwhile. `tests::findings` holds each word of the file against what is found if it is wrong, or what shows that it does
+//! not matter.
 
 use core::sync::atomic::Ordering;
 
 use super::entry::Header;
-use super::{Core, Found, Kind, Memory, Phase, SlotWord, StateWord};
-use crate::layout::{SLOTS, header, segment};
+use super::{Core, Memory, Phase, StateWord};
+use crate::layout::{header, segment};
 
 /// Something that should not be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The state of a segment is none that there is, or names an owner that cannot be.
+    /// The state of a segment is none that there is, or names an owner that has no line.
     State {
         /// Index of the segment.
         segment: usize,
@@ -29,7 +31,7 @@ pub enum Finding {
         /// Where in it, in units of 16 bytes.
         unit: usize,
     },
-    /// A slot says that an entry is live, and there is none where it points.
+    /// A slot says that an entry is live, and there is none where it points: another begins elsewhere, or none can be there.
     Dangling {
         /// Index of the bucket.
         bucket: usize,
@@ -50,13 +52,39 @@ pub enum Finding {
         /// The second of the two slots.
         slot: usize,
     },
-    /// The number of registry lines in use is larger than their number, or a line beyond it is taken.
-    Registry,
-    /// Two lines of the registry have the same incarnation.
-    Incarnation {
-        /// The second of the two lines.
+    /// A slot points at what a sweep has passed, which leaves no such slot behind: when the sweep is over it would dangle.
+    Swept {
+        /// Index of the bucket.
+        bucket: usize,
+        /// Slot in the bucket.
+        slot: usize,
+    },
+    /// An entry says that it was stored after a `clear` that was not, has a version that was not given out, or expires later
+    /// than any entry can.
+    Future {
+        /// Index of the bucket.
+        bucket: usize,
+        /// Slot in the bucket.
+        slot: usize,
+    },
+    /// The number of entries, which `max_entries` bounds, is lower than there are, or of a `clear` that was not.
+    Count,
+    /// A registry line that nobody has pins segments, or says that it counts.
+    Leftover {
+        /// Index of the line.
         line: usize,
     },
+    /// The number of registry lines in use is larger than their number, or a line beyond it is taken.
+    Registry,
+    /// Two lines of the registry have the same incarnation, or one has an incarnation that was not given out.
+    Incarnation {
+        /// The second of the two lines, or the one.
+        line: usize,
+    },
+    /// The base of the clock is not what it was set to.
+    Clock,
+    /// The part of the header that never changes is not what it was.
+    Header,
 }
 
 /// What there is.
@@ -72,35 +100,27 @@ pub struct Summary {
     pub logged: usize,
     /// By how much the counts of entries are off. A death in the middle of a call leaves one here for a while.
     pub count_drift: usize,
+    /// By how much the number that `max_entries` bounds is too high. A death in the middle of a call leaves one here for a
+    /// while.
+    pub bound_drift: usize,
 }
 
-/// One bit for each unit of a segment, as it was at one moment.
-struct StartMap {
-    state: StateWord,
-    birth: u64,
-    generation: u64,
-    tail: usize,
-    bits: Vec<u64>,
+/// What only those know who use a file.
+pub struct Facts<'a> {
+    /// The hash of the file's keys.
+    pub hash: &'a dyn Fn(&[u8]) -> u64,
+    /// When an entry expires at the latest that was stored by now.
+    pub latest_expiry_ms: &'a dyn Fn() -> u64,
 }
 
-impl StartMap {
-    fn is_start(&self, unit: usize) -> bool {
-        self.bits.get(unit / 64).is_some_and(|bits| bits >> (unit % 64) & 1 == 1)
-    }
-
-    fn is_of<M: Memory>(&self, core: &Core<M>, segment: usize) -> bool {
-        let birth = core.load(core.layout.segment_at(segment, segment::BIRTH), Ordering::Acquire);
-        core.state(segment) == self.state
-            && (birth, core.generation(segment), core.tail(segment)) == (self.birth, self.generation, self.tail)
-    }
-}
+/// Who is told of each finding, and says whether to go on.
+pub(super) type Reporter<'a> = &'a mut dyn FnMut(Finding) -> bool;
 
 impl<M: Memory> Core<M> {
-    /// Looks at everything. `hash` is the hash of the file's keys. `report` gets what is wrong, and says whether to go
-    /// on.
-    pub fn verify(&self, hash: &dyn Fn(&[u8]) -> u64, report: &mut dyn FnMut(Finding) -> bool) -> Summary {
+    /// Looks at everything. `report` gets what is wrong, and says whether to go on.
+    pub fn verify(&self, facts: &Facts<'_>, report: Reporter<'_>) -> Summary {
         let mut summary = Summary::default();
-        if !self.verify_registry(report) {
+        if !self.verify_registry(report) || !self.verify_leftovers(report) {
             return summary;
         }
         for segment in 0..self.layout.segments {
@@ -111,24 +131,29 @@ impl<M: Memory> Core<M> {
             }
         }
         for bucket in 0..self.layout.buckets {
-            if !self.verify_bucket(bucket, hash, &mut summary, report) {
+            if !self.verify_bucket(bucket, facts, &mut summary, report) {
                 return summary;
             }
         }
-        if !self.verify_starts(report) {
+        if !self.verify_starts(report) || !self.verify_count(&mut summary, report) {
             return summary;
         }
         summary.count_drift = self.count_entries().abs_diff(summary.entries);
         summary
     }
 
-    fn verify_registry(&self, report: &mut dyn FnMut(Finding) -> bool) -> bool {
+    fn verify_registry(&self, report: Reporter<'_>) -> bool {
         let mut taken: Vec<(u64, usize)> = (0..self.layout.lines).map(|line| (self.incarnation(line), line)).collect();
         taken.retain(|&(incarnation, _)| incarnation != 0);
         // After the lines: whoever takes one raises the number first.
         let used = self.load(header::LINES_USED, Ordering::Acquire);
         let is_beyond = |&(incarnation, line): &(u64, usize)| line as u64 >= used && self.incarnation(line) == incarnation;
         if (used > self.layout.lines as u64 || taken.iter().any(is_beyond)) && !report(Finding::Registry) {
+            return false;
+        }
+        let given = self.load(header::INCARNATIONS, Ordering::Acquire);
+        let not_given = taken.iter().find(|&&(incarnation, line)| incarnation > given && self.incarnation(line) == incarnation);
+        if not_given.is_some_and(|&(_, line)| !report(Finding::Incarnation { line })) {
             return false;
         }
         taken.sort_unstable();
@@ -139,52 +164,30 @@ impl<M: Memory> Core<M> {
         })
     }
 
-    /// Whether every live word that points into a full segment points at the beginning of an entry. So many segments at a
-    /// time as a map of 64 MiB tells of, one bit for each unit.
-    fn verify_starts(&self, report: &mut dyn FnMut(Finding) -> bool) -> bool {
-        const MAP_BITS: usize = 64 << 23;
-        let at_once = (MAP_BITS / self.layout.segment_units).clamp(1, self.layout.segments.max(1));
-        let mut first = 0;
-        while first < self.layout.segments {
-            let end = (first + at_once).min(self.layout.segments);
-            let maps: Vec<Option<StartMap>> = (first..end).map(|segment| self.starts(segment)).collect();
-            for bucket in 0..self.layout.buckets {
-                for slot in 0..SLOTS {
-                    let at = self.layout.slot_at(bucket, slot);
-                    let word = self.slot(at);
-                    let place = word.place();
-                    let map = place.segment.checked_sub(first).and_then(|i| maps.get(i)?.as_ref());
-                    let is_suspect = word.kind() == Kind::Live && map.is_some_and(|map| !map.is_start(place.unit));
-                    // In this order: a segment that has not changed by now was the same when the word was read.
-                    if is_suspect
-                        && self.slot(at).same_entry(word)
-                        && map.is_some_and(|map| map.is_of(self, place.segment))
-                        && !report(Finding::Dangling { bucket, slot })
-                    {
-                        return false;
-                    }
-                }
-            }
-            first = end;
-        }
-        true
+    /// Whoever has no line has no pins and counts nothing.
+    fn verify_leftovers(&self, report: Reporter<'_>) -> bool {
+        (0..self.layout.lines).all(|line| {
+            let has_left = |at| {
+                // The line on both sides of the word: who takes one writes that first, and clears it last.
+                let seen = self.load(at, Ordering::Acquire);
+                seen != 0
+                    && self.incarnation(line) == 0
+                    && self.load(at, Ordering::Acquire) == seen
+                    && self.incarnation(line) == 0
+            };
+            !self.held_words(line).any(has_left) || report(Finding::Leftover { line })
+        })
     }
 
-    /// Where entries begin in a segment that is full and that nobody holds.
-    fn starts(&self, segment: usize) -> Option<StartMap> {
-        let state = self.state(segment);
-        let birth = self.load(self.layout.segment_at(segment, segment::BIRTH), Ordering::Acquire);
-        let mut map = StartMap { state, birth, generation: self.generation(segment), tail: self.tail(segment), bits: Vec::new() };
-        if state.phase() != Phase::Sealed {
-            return None;
+    /// Nobody in the middle of a change, before and after: then the number is that of the entries, or higher by what the dead
+    /// left. (One without a line removes without a mark. It leaves the number too high.)
+    fn verify_count(&self, summary: &mut Summary, report: Reporter<'_>) -> bool {
+        match self.excess_of_count() {
+            None => {}
+            Some(excess @ 0..) => summary.bound_drift = excess as usize,
+            Some(_) => return report(Finding::Count),
         }
-        map.bits.resize(map.tail.div_ceil(64), 0);
-        let mut unit = 0;
-        while unit < map.tail {
-            map.bits[unit / 64] |= 1 << (unit % 64);
-            unit += Header::read(self, super::Place { segment, unit })?.units();
-        }
-        Some(map)
+        true
     }
 
     fn verify_segment(&self, segment: usize, summary: &mut Summary) -> Option<Finding> {
@@ -211,8 +214,11 @@ impl<M: Memory> Core<M> {
             Phase::Rotten => return (Some(Finding::State { segment }), 0),
             Phase::Free => return (None, 0),
             Phase::Claimed | Phase::Sweeping => {
-                let is_owner = |owner: super::Owner| owner.incarnation > 0 && usize::from(owner.line) < self.layout.lines;
-                return (state.owner().is_none_or(|owner| !is_owner(owner)).then_some(Finding::State { segment }), 0);
+                let has_line = |owner: super::Owner| {
+                    let line = usize::from(owner.line);
+                    owner.incarnation > 0 && line < self.layout.lines && self.incarnation(line) == owner.incarnation
+                };
+                return ((!state.owner().is_some_and(has_line)).then_some(Finding::State { segment }), 0);
             }
             Phase::Open | Phase::Sealed => {}
         }
@@ -228,54 +234,5 @@ impl<M: Memory> Core<M> {
             logged += 1;
         }
         (None, logged)
-    }
-
-    fn verify_bucket(
-        &self,
-        bucket: usize,
-        hash: &dyn Fn(&[u8]) -> u64,
-        summary: &mut Summary,
-        report: &mut dyn FnMut(Finding) -> bool,
-    ) -> bool {
-        let mut keys: Vec<(Vec<u8>, usize, SlotWord)> = Vec::new();
-        for slot in 0..SLOTS {
-            let at = self.layout.slot_at(bucket, slot);
-            let word = self.slot(at);
-            if word.kind() == Kind::Tentative {
-                summary.tentative += 1;
-            }
-            if word.kind() != Kind::Live {
-                continue;
-            }
-            let (mut key, mut value) = (Vec::new(), Vec::new());
-            let Found::Yes(probe) = self.examine_any(at, &mut key, Some(&mut value)) else {
-                if self.slot(at).same_entry(word) && !report(Finding::Dangling { bucket, slot }) {
-                    return false;
-                }
-                continue;
-            };
-            summary.entries += usize::from(probe.header.era == self.era());
-            summary.payload_bytes += (key.len() + value.len()) as u64;
-            let full = hash(&key);
-            let expected = super::Key::new(&key, full);
-            let is_placed = self.layout.bucket_of(probe.header.hash32) == bucket
-                && expected.hash32 == probe.header.hash32
-                && expected.tag == probe.word.tag();
-            if !is_placed && !report(Finding::Misplaced { bucket, slot }) {
-                return false;
-            }
-            let twin = keys.iter().find(|(other, ..)| *other == key).map(|&(_, other_at, other)| (other_at, other));
-            // Both must be there at one moment: the key may have moved from the one slot to the other between the two
-            // looks.
-            if let Some((other_at, other)) = twin
-                && self.slot(other_at).same_entry(other)
-                && self.slot(at).same_entry(probe.word)
-                && !report(Finding::Duplicate { bucket, slot })
-            {
-                return false;
-            }
-            keys.push((key, at, probe.word));
-        }
-        true
     }
 }

@@ -223,7 +223,14 @@ impl World for Small {
     fn reclaim(&self, suspect: Owner) -> bool {
         let line = usize::from(suspect.line);
         let is_alive = self.hands.iter().any(|hand| hand.owner.get().is_some_and(|owner| owner.line == suspect.line));
-        !is_alive && line < self.core.layout.lines && self.core.recover_owner(suspect)
+        if is_alive || line >= self.core.layout.lines {
+            return false;
+        }
+        if self.core.incarnation(line) == suspect.incarnation {
+            self.core.recover_line(line)
+        } else {
+            self.core.recover_former(suspect)
+        }
     }
 
     fn entropy(&self) -> u32 {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::ops::{Effect, Entry, Seen};
 use super::{Image, KEYS, Small};
-use crate::protocol::{Event, Phase};
+use crate::protocol::{Event, Facts, Phase};
 
 /// What each key may be found to have, but for nothing, which it may always have. More than one thing only after a
 /// death, or after two operations at once.
@@ -123,7 +123,9 @@ impl Model {
     /// Nothing is under way, and nothing is wrong.
     pub fn check(&self, small: &Small) {
         let core = &small.core;
-        let summary = core.verify(&|key| small.hash(key), &mut |finding| panic!("{finding:?}"));
+        let summary = core.verify(&Facts { hash: &|key| small.hash(key), latest_expiry_ms: &|| u64::MAX }, &mut |finding| {
+            panic!("{finding:?}")
+        });
         if self.is_exact {
             assert_eq!((summary.tentative, summary.count_drift), (0, 0));
             let most = core.layout.geometry.max_entries;

@@ -6,7 +6,7 @@ use super::{KEYS, Small};
 use crate::coded;
 use crate::layout::header;
 use crate::ops::value_of;
-use crate::protocol::{Change, Content, Decision, Key, Memory, Outcome, Probe, Word};
+use crate::protocol::{Change, Content, Decision, Facts, Key, Memory, Outcome, Probe, Word};
 
 coded! {
     /// One operation. A time of 0 ms is for ever.
@@ -296,7 +296,7 @@ impl Small {
                 }
             }
             SmallOp::Verify => {
-                self.core.verify(&|key| self.hash(key), &mut |_| true);
+                self.core.verify(&Facts { hash: &|key| self.hash(key), latest_expiry_ms: &|| u64::MAX }, &mut |_| true);
             }
             SmallOp::Wait { ms } => self.now.set(self.now.get() + u64::from(ms)),
             SmallOp::Recover { line } => {

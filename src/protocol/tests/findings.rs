@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::sweep::RETAINED;
 use super::super::verify::Finding;
-use super::super::{Core, Key, Kind, Log, Memory, Owner, Phase, SlotWord, Word};
-use super::{Bench, Hand, core, geometry, hash, tenant};
-use crate::layout::{SLOTS, header, line, segment};
+use super::super::{Content, Core, Key, Kind, Log, Memory, Owner, Phase, SlotWord, StateWord, Word};
+use super::{Bench, FACTS, Hand, core, geometry, hash, tenant};
+use crate::layout::{PINS, SLOTS, header, line, segment};
 use crate::memory::HeapMemory;
 
 /// A core with some full segments.
@@ -26,7 +27,7 @@ fn put(core: &Core<HeapMemory>, at: usize, bits: u64) {
 
 fn findings(core: &Core<HeapMemory>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    core.verify(&hash, &mut |finding| {
+    core.verify(&FACTS, &mut |finding| {
         findings.push(finding);
         true
     });
@@ -38,7 +39,7 @@ fn expect(core: &Core<HeapMemory>, is_it: impl Fn(&Finding) -> bool) {
     assert!(findings.iter().any(is_it), "{findings:?}");
     // Whoever is content with the first gets one.
     let mut count = 0;
-    core.verify(&hash, &mut |_| {
+    core.verify(&FACTS, &mut |_| {
         count += 1;
         false
     });
@@ -167,4 +168,103 @@ fn the_registry() {
     assert_eq!(findings(&core), []);
     put(&core, core.layout.line_at(1, line::INCARNATION), two.incarnation);
     expect(&core, |found| *found == Finding::Incarnation { line: 2 });
+    put(&core, core.layout.line_at(1, line::INCARNATION), two.incarnation + 1);
+    expect(&core, |found| *found == Finding::Incarnation { line: 1 });
+}
+
+/// What nobody holds is given back by whoever takes the line next.
+#[test]
+fn pins_and_marks_of_a_line_that_nobody_has() {
+    for field in [line::PINS, line::PINS + 8 * (PINS - 1), line::COUNTING] {
+        let core = filled();
+        let at = core.layout.line_at(3, field);
+        put(&core, at, 1);
+        expect(&core, |found| *found == Finding::Leftover { line: 3 });
+        core.take_line(3, tenant());
+        assert_eq!((core.memory.word(at).load(Ordering::Relaxed), findings(&core)), (0, vec![]));
+    }
+}
+
+#[test]
+fn an_owner_whose_line_is_anothers() {
+    let core = filled();
+    let owner = core.take_line(2, tenant());
+    let full = in_phase(&core, Phase::Sealed);
+    let held = core.state(full).transition_to_sweeping(owner);
+    put(&core, core.layout.segment_at(full, segment::STATE), held.bits());
+    assert_eq!(findings(&core), [], "a line says so");
+    let next = core.take_line(3, tenant());
+    let held = StateWord::sealed(Log::Main).transition_to_sweeping(Owner { line: 2, ..next });
+    put(&core, core.layout.segment_at(full, segment::STATE), held.bits());
+    expect(&core, |found| *found == Finding::State { segment: full });
+    assert!(core.recover_former(Owner { line: 2, ..next }));
+    assert_eq!((core.state(full).phase(), findings(&core)), (Phase::Sealed, vec![]));
+}
+
+/// Room that would be given out although entries are there: below the tail of a segment that is free, or above a tail that was
+/// lower.
+#[test]
+fn slots_that_point_where_others_may_write() {
+    let core = filled();
+    let (_, word) = live_in_full(&core).next().expect("an entry");
+    let state_at = core.layout.segment_at(word.place().segment, segment::STATE);
+    put(&core, state_at, StateWord::FREE.bits());
+    expect(&core, |found| matches!(found, Finding::Dangling { .. }));
+    put(&core, state_at, StateWord::open(Log::Newcomers).bits());
+    assert_eq!(findings(&core), []);
+    put(&core, core.layout.segment_at(word.place().segment, segment::TAIL), word.place().unit as u64);
+    expect(&core, |found| matches!(found, Finding::Dangling { .. }));
+}
+
+#[test]
+fn a_hand_that_is_further_than_the_sweep_was() {
+    let core = filled();
+    let (_, word) = live_in_full(&core).last().expect("an entry");
+    let hand_at = core.layout.segment_at(word.place().segment, segment::HAND);
+    put(&core, hand_at, word.place().unit as u64 + 1);
+    expect(&core, |found| matches!(found, Finding::Swept { .. }));
+    // Unless the sweep left something on purpose.
+    put(&core, hand_at, (word.place().unit as u64 + 1) | RETAINED);
+    assert_eq!(findings(&core), []);
+}
+
+#[test]
+fn entries_of_the_future() {
+    let core = filled();
+    let world = Bench::default();
+    let hand = Hand::new(&core, &world, 1);
+    core.clear();
+    put(&core, header::STAMP_BLOCKS, 7);
+    let content = |expiry_ms, version| Content { value: b"v", expiry_ms, version };
+    let store = |content: &Content<'_>| _ = hand.op().set(&Key::new(b"k", hash(b"k")), content);
+    for (at, wrong, right) in [(header::ERA, 0, 1), (header::STAMP_BLOCKS, 6, 7)] {
+        store(&content(Some(1 << 41), Some(7)));
+        assert_eq!(findings(&core), []);
+        put(&core, at, wrong);
+        expect(&core, |found| matches!(found, Finding::Future { .. }));
+        put(&core, at, right);
+    }
+    store(&content(Some((1 << 41) + 1), None));
+    expect(&core, |found| matches!(found, Finding::Future { .. }));
+}
+
+#[test]
+fn a_count_that_is_too_low() {
+    let core = core(geometry(70));
+    let world = Bench::default();
+    let hand = Hand::new(&core, &world, 0);
+    (0..50u64).for_each(|key| _ = hand.set(&key.to_le_bytes(), b"v", None));
+    let right = core.memory.word(header::COUNT).load(Ordering::Relaxed);
+    assert_eq!((hand.verify().entries, hand.verify().bound_drift), (50, 0));
+    // One less, none, and of a `clear` that was not.
+    for wrong in [right - 1, 0, right + (1 << 56)] {
+        put(&core, header::COUNT, wrong);
+        expect(&core, |found| *found == Finding::Count);
+    }
+    put(&core, header::COUNT, right + 3);
+    assert_eq!(hand.verify().bound_drift, 3, "the dead may have left it too high");
+    // Somebody is in the middle of a change: then it may be anything for a while.
+    put(&core, header::COUNT, right - 1);
+    put(&core, core.layout.line_at(0, line::COUNTING), 1);
+    assert_eq!(findings(&core), []);
 }

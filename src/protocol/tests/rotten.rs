@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::{Content, Core, Decision, Hints, Key, Memory, Outcome, Place, SlotWord, Word};
-use super::{Bench, Dice, Hand, core, geometry, hash, tenant};
+use super::{Bench, Dice, FACTS, Hand, core, geometry, hash, tenant};
 use crate::layout::{Geometry, Layout, PINS, SLOTS, line, segment};
 use crate::memory::{HeapMemory, SharedHalf, SharedWord};
 
@@ -52,7 +52,7 @@ fn run(max_entries: u64) {
             traffic(&hand, &mut dice, 30);
             let op = hand.op();
             (0..core.layout.buckets).for_each(|bucket| op.visit_bucket(bucket, true, |_, _, _| ()));
-            let _ = (core.verify(&hash, &mut |_| true), core.census(), core.counters());
+            let _ = (core.verify(&FACTS, &mut |_| true), core.census(), core.counters());
             core.recover_line(1);
             core.recount(None);
         }
