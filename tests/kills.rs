@@ -3,16 +3,14 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::board::Board;
-use common::load::{Driver, Load, check_all, payload_share_when_full};
-use common::worker::{Args, Worker, serve};
-use common::{PATIENCE, Rng, Scratch, lengths};
+use common::crowd::{Crowd, is_like_new};
+use common::load::{Driver, Load, check_all};
+use common::worker::{Args, serve};
+use common::{Scratch, lengths};
 use shmemo::{Builder, Cache};
-
-const FILL_LEN: usize = 1000;
 
 #[test]
 fn worker_entry() {
@@ -36,61 +34,6 @@ fn busy(args: &Args) {
     }
 }
 
-/// The workers of one file, each at its place on the board.
-struct Crowd {
-    path: PathBuf,
-    board_path: PathBuf,
-    board: Board,
-    workers: Vec<Option<Worker>>,
-    started: u64,
-    rng: Rng,
-}
-
-impl Crowd {
-    fn new(scratch: &Scratch, path: &Path, size: usize) -> Self {
-        let board_path = scratch.path("board");
-        let board = Board::create(&board_path);
-        let workers = (0..size).map(|_| None).collect();
-        let mut crowd = Self { path: path.into(), board_path, board, workers, started: 0, rng: Rng::from_time() };
-        (0..size).for_each(|place| crowd.start(place));
-        crowd.everybody_goes_on(&[]);
-        crowd
-    }
-
-    fn start(&mut self, place: usize) {
-        self.started += 1;
-        let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-        let args = [text(&self.path), text(&self.board_path), place.to_string(), self.started.to_string()];
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        self.workers[place] = Some(Worker::spawn("busy", &args));
-    }
-
-    fn worker(&mut self, place: usize) -> &mut Worker {
-        self.workers[place].as_mut().expect("a worker")
-    }
-
-    fn any_place(&mut self) -> usize {
-        self.rng.below(self.workers.len() as u64) as usize
-    }
-
-    /// Each worker but those at the given places does something from now on.
-    fn everybody_goes_on(&mut self, stopped: &[usize]) {
-        let before: Vec<u64> = (0..self.workers.len()).map(|place| self.board.get(place)).collect();
-        let start = Instant::now();
-        for (place, before) in before.iter().enumerate().filter(|(place, _)| !stopped.contains(place)) {
-            while self.board.get(place) < before + 3 {
-                assert!(start.elapsed() < PATIENCE, "worker {place} does nothing while {stopped:?} are stopped");
-                assert!(self.worker(place).is_running());
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-    }
-
-    fn kill_all(self) {
-        self.workers.into_iter().flatten().for_each(Worker::kill);
-    }
-}
-
 /// A few large segments: one that is lost is missed.
 fn few_segments() -> Builder {
     Cache::builder().capacity(1 << 20)
@@ -101,34 +44,11 @@ fn many_segments() -> Builder {
     Cache::builder().capacity(4 << 20).max_value_len(8 << 10)
 }
 
-/// The file is in order and can be filled like a new one.
-fn is_like_new(builder: Builder, path: &Path) {
-    let cache = Cache::open(path).expect("the cache");
-    cache.verify().unwrap_or_else(|corruption| panic!("{corruption}"));
-    check_all(&cache);
-    let fresh = builder.anonymous().expect("a cache");
-    let expected = payload_share_when_full(&fresh, FILL_LEN);
-    // Entries that proved worth keeping would stay, and they are small.
-    cache.clear();
-    let share = payload_share_when_full(&cache, FILL_LEN);
-    let stats = cache.stats();
-    println!("payload {share:.3}, in a new file {expected:.3}; {stats:?}");
-    // Where the lap ends, one segment more or less may be being swept.
-    let tolerance = 0.03 + 1.0 / stats.segments as f64;
-    assert!(share > expected - tolerance, "{share:.3} of the file can be used, and {expected:.3} of a new one: {stats:?}");
-    // The lap has set the counts right.
-    let report = cache.verify().expect("no corruption");
-    assert_eq!(report.entries, cache.iter().count());
-    assert_eq!((report.count_drift, report.entries), (0, cache.len()), "{report:?}");
-    assert_eq!(stats.segments_held, 0, "what the dead held was given back");
-    assert_eq!(stats.processes, 1, "lines of the dead are free");
-}
-
 fn survives_kills(builder: Builder, kills: u32) {
     let scratch = Scratch::new();
     let path = scratch.path("cache");
     let cache = builder.clone().create_new(&path).expect("a cache");
-    let mut crowd = Crowd::new(&scratch, &path, 4);
+    let mut crowd = Crowd::new("busy", &scratch, &path, 4);
     let mut observer = Driver::new(&cache, load(&cache), 1 << 20);
     for kill in 0..kills {
         let place = crowd.any_place();
@@ -150,6 +70,7 @@ fn survives_kills(builder: Builder, kills: u32) {
     crowd.everybody_goes_on(&[]);
     crowd.kill_all();
     drop((cache, observer));
+    check_all(&Cache::open(&path).expect("the cache"));
     is_like_new(builder, &path);
 }
 
@@ -170,7 +91,7 @@ fn stopped_workers_block_nobody() {
     // A stopped writer may hold two of the segments.
     let builder = many_segments();
     let cache = builder.clone().create_new(&path).expect("a cache");
-    let mut crowd = Crowd::new(&scratch, &path, 5);
+    let mut crowd = Crowd::new("busy", &scratch, &path, 5);
     let mut observer = Driver::new(&cache, load(&cache), 1 << 20);
     for round in 0..lengths(150, 3_000) {
         let count = 1 + round % 4;
@@ -198,6 +119,7 @@ fn stopped_workers_block_nobody() {
     assert_eq!(stats.dropped, 0, "four stopped processes hold at most eight of the segments: {stats:?}");
     crowd.kill_all();
     drop((cache, observer));
+    check_all(&Cache::open(&path).expect("the cache"));
     is_like_new(builder, &path);
 }
 
@@ -208,7 +130,7 @@ fn all_but_one_stopped_with_few_segments() {
     let path = scratch.path("cache");
     let builder = few_segments();
     let cache = builder.clone().create_new(&path).expect("a cache");
-    let mut crowd = Crowd::new(&scratch, &path, 12);
+    let mut crowd = Crowd::new("busy", &scratch, &path, 12);
     for round in 0..lengths(25, 500) {
         let free = crowd.any_place();
         let stopped: Vec<usize> = (0..12).filter(|&place| place != free).collect();
@@ -226,5 +148,6 @@ fn all_but_one_stopped_with_few_segments() {
     }
     crowd.kill_all();
     drop(cache);
+    check_all(&Cache::open(&path).expect("the cache"));
     is_like_new(builder, &path);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod board;
+pub mod crowd;
 pub mod forked;
 pub mod group;
 pub mod load;
