@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -320,29 +320,4 @@ fn the_kernel_kills_for_want_of_memory() {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
         check_all_is_usable(&cache);
     }
-}
-
-/// The mapping is left out of core dumps.
-#[test]
-fn core_dumps_leave_it_out() {
-    let scratch = Scratch::new();
-    let path = scratch.path("a file of this name");
-    let _cache = small(&path);
-    let mut maps = String::new();
-    File::open("/proc/self/smaps").expect("the mappings").read_to_string(&mut maps).expect("text");
-    let mut is_ours = false;
-    let mut flags = Vec::new();
-    for line in maps.lines() {
-        if let Some(rest) = line.strip_prefix("VmFlags:") {
-            if is_ours {
-                flags.push(rest.to_owned());
-            }
-        } else if line.contains('-') && line.contains(" rw-s ") {
-            // A line that begins a mapping; the file had no name when it was mapped.
-            is_ours = line.contains(text(scratch.dir()).as_str());
-        } else if !line.starts_with(char::is_uppercase) {
-            is_ours = false;
-        }
-    }
-    assert!(!flags.is_empty() && flags.iter().all(|flags| flags.split_whitespace().any(|flag| flag == "dd")), "{flags:?}");
 }

@@ -114,6 +114,11 @@ impl Worker {
         assert!(status.success(), "worker {role}: {status}");
     }
 
+    /// Whether it still runs, however it ended if it does not.
+    pub fn is_running_whatever_comes(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a worker").is_none()
+    }
+
     /// Whether it still runs. One that failed fails the test.
     pub fn is_running(&mut self) -> bool {
         match self.child.try_wait().expect("the state of a worker") {
