@@ -68,6 +68,7 @@ impl<M: Memory> Core<M> {
         self.layout.counts_entries
     }
 
+    #[inline]
     fn most_credit(&self) -> i64 {
         let capacity = self.layout.policy_capacity() as i64;
         let (capacity, least) = match self.is_counted() {
@@ -80,6 +81,7 @@ impl<M: Memory> Core<M> {
     }
 
     /// The credit now.
+    #[inline]
     pub(super) fn purse(&self) -> Purse {
         let (most, is_counted) = (self.most_credit(), self.is_counted());
         let spent = if cfg!(shmemo_model) { 0 } else { self.load(header::SPENT_ON_MOVES, Ordering::Relaxed) };

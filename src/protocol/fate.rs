@@ -23,6 +23,16 @@ fn is_turn(hash32: u32, generation: u64) -> bool {
     (hash32.wrapping_mul(0x9e37_79b1) >> 8).wrapping_add(generation as u32).is_multiple_of(4)
 }
 
+impl Walk {
+    /// What is held of a log for survivors, if its tail is at most here.
+    #[inline]
+    fn target(&mut self, log: Log, most_tail: usize) -> Option<&mut Claim> {
+        let own = Some(&mut self.own).filter(|_| log == self.log).and_then(Option::as_mut);
+        let fits = |claim: &&mut Claim| claim.tail <= most_tail;
+        own.filter(fits).or(self.targets[log as usize].as_mut().filter(fits))
+    }
+}
+
 impl<M: Memory> Op<'_, M> {
     /// Takes out every slot word that points at this entry. It stands in the bucket of its key, and nowhere else.
     pub(super) fn handle_entry(&self, walk: &mut Walk, place: Place, header: &Header) {
@@ -72,7 +82,9 @@ impl<M: Memory> Op<'_, M> {
 
     fn move_or_evict(&self, walk: &mut Walk, probe: &Probe, log: Log, freq: u8) -> bool {
         let units = probe.header.units();
-        if let Some(claim) = self.target(walk, log, units) {
+        // Room is kept for the survivors of a segment, but maybe only where the main log is written to.
+        let found = [log, Log::Main].into_iter().find(|&log| self.find_target(walk, log, units));
+        if let Some(claim) = found.and_then(|log| walk.target(log, self.core.layout.segment_units - units)) {
             let done = self.move_entry(claim, probe, freq);
             if done {
                 self.count_gone(walk, probe);
@@ -170,20 +182,17 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// A segment for survivors with room for so many units: the one held already, or another.
-    fn target<'w>(&self, walk: &'w mut Walk, log: Log, units: usize) -> Option<&'w mut Claim> {
-        let fits = |claim: &Claim| claim.tail + units <= self.core.layout.segment_units;
-        if log == walk.log && walk.own.as_ref().is_some_and(fits) {
-            return walk.own.as_mut();
+    /// Holds a segment for survivors with room for so many units, if there is one: that held already, or another.
+    fn find_target(&self, walk: &mut Walk, log: Log, units: usize) -> bool {
+        if walk.target(log, self.core.layout.segment_units - units).is_some() {
+            return true;
         }
         let place = &mut walk.targets[log as usize];
-        if !place.as_ref().is_some_and(fits) {
-            if let Some(full) = place.take() {
-                self.core.release(full, true);
-            }
-            *place = self.claim_room(log, units, Purpose::Move);
+        if let Some(full) = place.take() {
+            self.core.release(full, true);
         }
-        place.as_mut()
+        *place = self.claim_room(log, units, Purpose::Move);
+        place.is_some()
     }
 
     /// Copies an entry and points its slot at the copy, by one exchange on the exact word.

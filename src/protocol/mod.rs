@@ -296,6 +296,7 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Counts an entry whose word was taken out of its slot: `why`, unless it was dead before.
+    #[cold]
     pub(crate) fn count_end(&self, probe: &Probe, why: Event) {
         self.count(self.death(probe.header.era, probe.expiry_ms).unwrap_or(why));
     }

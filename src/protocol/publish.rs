@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 
 use super::append::{Appended, Purpose};
+use super::tally::Tally;
 use super::victim::STEPS_FOR_THIS_LOG;
 use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
 use crate::layout::SLOTS;
@@ -208,13 +209,19 @@ impl<M: Memory> Op<'_, M> {
             return wanted(Mutant::ReplaceNoRetry);
         }
         drop(pin);
-        self.core.lower_tally_of(probe);
+        let one = Tally::one(probe.header.units());
+        self.core.lower_tally(probe.place().segment, probe.generation, probe.header.era, one);
         // A place in the count that was had for the new entry, or one from after a `clear` that the new one is not part of.
         if counted || probe.header.era != self.era {
             self.return_entry_of(probe);
         }
         self.after_store(probe.slot_at);
-        self.count_end(probe, Event::Replaced);
+        if probe.expiry_ms.is_none() && probe.header.era == self.era {
+            self.count(Event::Replaced);
+        } else {
+            self.core.unforesee_of(probe);
+            self.count_end(probe, Event::Replaced);
+        }
         true
     }
 
@@ -308,8 +315,9 @@ impl<M: Memory> Op<'_, M> {
             return match self.examine_slot(at, None) {
                 Found::Yes(probe) if self.core.swap_slot(at, probe.word, tentative) => {
                     self.count_out(&probe);
-                    self.count_end(&probe, Event::EvictedByFullBucket);
-                    if !self.is_dead(&probe) {
+                    let death = self.death(probe.header.era, probe.expiry_ms);
+                    self.count(death.unwrap_or(Event::EvictedByFullBucket));
+                    if death.is_none() {
                         self.leave_ghost_of(&probe);
                     }
                     Some(at)
@@ -360,8 +368,9 @@ impl<M: Memory> Op<'_, M> {
         for attempt in 0..ATTEMPTS {
             let Found::Yes(probe) = self.find(key) else { return false };
             if self.evict(&probe) {
-                self.count_end(&probe, why.unwrap_or(Event::evicted(probe.word.freq())));
-                return !self.is_dead(&probe);
+                let death = self.death(probe.header.era, probe.expiry_ms);
+                self.count(death.or(why).unwrap_or(Event::evicted(probe.word.freq())));
+                return death.is_none();
             }
             if wanted(Mutant::RemoveNoRetry) {
                 return true;
