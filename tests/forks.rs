@@ -23,6 +23,7 @@ fn worker_entry() {
         ("lines", lines),
         ("grandchildren", grandchildren),
         ("parent first", parent_first),
+        ("in a closure", in_a_closure),
         ("bare", bare),
         ("bare under traffic", bare_under_traffic),
         ("spawns under traffic", spawns_under_traffic),
@@ -214,6 +215,44 @@ fn parent_first(args: &Args) {
 #[test]
 fn the_parent_dies_first() {
     run("parent first");
+}
+
+/// The caller's code in `update` forks, and both go on with the operation, each as a process of its own.
+fn in_a_closure(args: &Args) {
+    let cache = Cache::open(args.text(0)).expect("the cache");
+    cache.set("k", "old").expect("set");
+    for bare in [false, true] {
+        drop(Cache::open(args.text(0)).expect("the cache")); // it gives back the line of the child before
+        let before = cache.stats().processes;
+        // The code runs again when the two come into each other's way. It forks once.
+        let mut forked = None;
+        let updated = cache.update("k", |_| {
+            // SAFETY: the child does nothing but to go on in this thread; `clone` without flags copies the process as `fork` does.
+            let child = *forked.get_or_insert_with(|| unsafe {
+                if bare { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32 } else { libc::fork() }
+            });
+            shmemo::Action::Set(if child == 0 { b"child".to_vec() } else { b"parent".to_vec() })
+        });
+        let child = forked.expect("it has run");
+        assert!(child == 0 || updated.is_ok(), "{updated:?}");
+        if child == 0 {
+            let is_right = updated.is_ok() && cache.stats().processes == before + 1 && cache.contains("k");
+            // SAFETY: ends the process at once, without what `exit` would run in it.
+            unsafe { libc::_exit(i32::from(!is_right)) };
+        }
+        let mut status = 0;
+        // SAFETY: the pointer is to an integer that lives across the call.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "the child wrote under its parent's name: {status:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_fork_in_the_callers_code() {
+    run("in a closure");
 }
 
 /// A child by a bare system call, for which no handler runs, is a process of its own all the same.

@@ -90,6 +90,11 @@ impl World for Here<'_> {
         self.inner.seat.reclaim(&self.inner.core, suspect)
     }
 
+    fn still(&self, _: Owner) -> Option<Owner> {
+        let seat = &self.inner.seat;
+        seat.owner().or_else(|| seat.attach(&self.inner.core).ok())
+    }
+
     fn entropy(&self) -> u32 {
         // The address of a local differs from thread to thread, the stack pointer's low bits from call to call.
         let marker = 0u8;

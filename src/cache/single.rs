@@ -246,7 +246,8 @@ impl Cache {
         let here = self.inner.here();
         let op = here.write().map_err(SetError::NotAttached)?;
         match op.modify(&self.inner.key(key), decide) {
-            Outcome::Busy => Err(SetError::Busy),
+            // In a child that the caller's code forked, and that could not attach, it says why.
+            Outcome::Busy => here.write().map_err(SetError::NotAttached).and(Err(SetError::Busy)),
             outcome => Ok(outcome),
         }
     }

@@ -71,6 +71,10 @@ pub trait World {
     fn keep_alive(&self) {}
     /// Somebody stands in the way. If that owner is dead, gives back all that it held and returns `true`. Never waits.
     fn reclaim(&self, suspect: Owner) -> bool;
+    /// Who this process is by now: a caller's code may have forked it since it was this owner. `None`: it has no line.
+    fn still(&self, owner: Owner) -> Option<Owner> {
+        Some(owner)
+    }
     /// A number that nobody needs to trust: for pauses.
     fn entropy(&self) -> u32;
     /// Counts an event.

@@ -61,6 +61,12 @@ impl<M: Memory> Op<'_, M> {
                 Found::GaveUp => break,
             };
             let decision = decide(present.as_ref().map(|probe| (probe, &mut value)));
+            // To decide may have forked, too: a child goes on under its own name.
+            let owner = self.owner.and_then(|owner| self.world.still(owner));
+            if owner != self.owner {
+                let here = Op { owner, ..self.copy() };
+                return if owner.is_some() { here.modify(key, decide) } else { Outcome::Busy };
+            }
             // To decide may take long: others may have seen the entry expire.
             self.forget_time();
             if present.is_some_and(|probe| self.is_expired(probe.expiry_ms)) && !matches!(decision, Decision::Keep) {
