@@ -156,6 +156,7 @@ pub const LONG_RUNS: &[Scenario] = &[
     scenario("sets of what was evicted, bounded", Kind::Bounded, again, Then::Any),
     scenario("sets of what is long and used, full", Kind::Long, long, Then::Any),
     scenario("sets, bounded", Kind::Bounded, |cache| many(cache, 30, 400), Then::Any),
+    scenario("sets, bounded, full of what has expired", Kind::Stale, |cache| many(cache, 60, 400), Then::Any),
     scenario("sets, exact LRU", Kind::Exact, |cache| many(cache, 30, 400), Then::Any),
     scenario("overwriting with what is long, exact LRU", Kind::Exact, long_again, Then::Any),
     scenario("overwriting, full", Kind::Full, |cache| (0..60).for_each(|_| set(cache)), Then::Any),

@@ -141,14 +141,13 @@ impl<M: Memory> Core<M> {
     /// system does (Rosenblum and Ousterhout, TOCS 1992): else one of which a death left the count too high would never
     /// be chosen.
     fn worth_of_compacting(&self, live: usize, tail: usize, birth: u64, purse: &Purse) -> u64 {
-        if live == 0 && tail > 0 {
-            return u64::MAX;
-        }
         if !self.is_worth_compacting(live, tail, purse) {
             return 0;
         }
         let age = self.load(header::BIRTHS, Ordering::Relaxed).saturating_sub(birth).saturating_add(1);
-        age.saturating_mul((self.layout.segment_units - live) as u64)
+        // What is dead wholly costs nothing; but it must not stand before all others for ever, for the same reason.
+        let weight = if live == 0 && tail > 0 { 3 } else { 2 };
+        age.saturating_mul((self.layout.segment_units - live) as u64).saturating_mul(weight)
     }
 
     /// Whether everything alive in a segment is to be saved: where half of it is empty or dead, always; where a quarter is
