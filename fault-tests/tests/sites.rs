@@ -45,10 +45,13 @@ const EXCEPTIONS: [(&str, &str); 9] = [
 ];
 
 /// What is no step, though a line looks like one: words of this process alone, and the bodies of what is noted where it is called.
-const NOT_SHARED: [&str; 20] = [
+const NOT_SHARED: [&str; 23] = [
     "CURRENT.store(",
     "hint.store(",
     "hints.sweeping.store(",
+    "hints.patience.store(",
+    "hints.harvested.store(",
+    "hints.harvesting.store(",
     "self.memory.word(at).compare_exchange(from.bits(), to.bits(), order",
     "self.store(key.as_ref()",
     "NEXT_LANE.fetch_add(",
