@@ -31,6 +31,15 @@ pub struct Scenario {
 
 const LONG: &[u8] = &[b'n'; 9000];
 
+/// Stores what expires some time, all at the same moment.
+fn expiring(cache: &Cache) {
+    for number in 0..40u64 {
+        cache
+            .set_with_ttl(format!("expiring{number}"), [1; 300], Duration::from_secs(3600))
+            .expect("a value that fits is stored");
+    }
+}
+
 fn many(cache: &Cache, count: u64, len: usize) {
     for number in 0..count {
         cache.set(format!("many{number}"), &NEW[..len.min(NEW.len())]).expect("set");
@@ -150,6 +159,7 @@ pub const SINGLE: &[Scenario] = &[
 pub const LONG_RUNS: &[Scenario] = &[
     scenario("sets, full", Kind::Full, |cache| many(cache, 60, 400), Then::Any),
     scenario("sets, full of what has expired", Kind::Expired, |cache| many(cache, 60, 400), Then::Any),
+    scenario("sets of what expires, full", Kind::Full, expiring, Then::Any),
     scenario("sets, full of what was cleared", Kind::Cleared, |cache| many(cache, 60, 400), Then::Any),
     scenario("sets, full, with descriptors closed by force", Kind::Full, closed_by_force, Then::Any),
     scenario("sets of what was evicted, full", Kind::Full, again, Then::Any),
