@@ -32,7 +32,7 @@ const HEADER_WORDS: [usize; 22] = [
     header::EPOCH_ENDS + 56,
     header::CLOCK_MIRROR,
 ];
-const SEGMENT_WORDS: [usize; 9] = [
+const SEGMENT_WORDS: [usize; 13] = [
     segment::STATE,
     segment::TAIL,
     segment::HAND,
@@ -42,6 +42,10 @@ const SEGMENT_WORDS: [usize; 9] = [
     segment::GONE_UNITS,
     segment::GONE,
     segment::OPENED,
+    segment::FORECAST_OF,
+    segment::FORECAST,
+    segment::FORECAST + 8,
+    segment::FORECAST + 40,
 ];
 const LINE_WORDS: [usize; 9] = [
     line::INCARNATION,

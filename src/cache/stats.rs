@@ -8,6 +8,10 @@ use crate::protocol::Event;
 
 /// Counts since the file was made, over all processes, and what the file holds now.
 ///
+/// Of every entry that was stored, one figure says why it went: `replaced`, `removed`, `evicted_unused`, `evicted_used`,
+/// `evicted_by_full_bucket`, `expired` or `cleared`. The rest are `entries`, and those from before a `clear` that nobody came
+/// across yet.
+///
 /// Each thread counts for itself and adds up now and then (every 64 operations), so counts of other processes lag by
 /// that much, and a kill loses as much. The figures are read one after the other while others go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Stats {
     pub misses: u64,
     /// Entries stored, for new keys and in place of older entries.
     pub stored: u64,
-    /// ... of which in place of older ones.
+    /// ... of which in place of older ones that counted.
     pub replaced: u64,
     /// Keys removed by callers.
     pub removed: u64,
@@ -32,7 +36,7 @@ pub struct Stats {
     pub evicted_by_full_bucket: u64,
     /// Expired entries that were taken out, by whoever found them or by a sweep.
     pub expired: u64,
-    /// Entries from before a `clear` whose room was taken back.
+    /// Entries from before a `clear` that were taken out, in the same ways.
     pub cleared: u64,
     /// Writes for which there was no room at that moment.
     pub dropped: u64,
