@@ -144,3 +144,32 @@ fn what_expired_meanwhile_does_not_come_back() {
     println!("{too_late} came too late");
     assert!(too_late > 40, "only {too_late} came too late");
 }
+
+/// One who stands still in the middle of a removal through a `clear` and much of what comes after it: when it goes on, its own late
+/// count takes nothing from theirs.
+#[test]
+fn a_late_count_leaves_later_ones() {
+    let _turn = alone();
+    let path = Scratch::new();
+    let mut stops = 0;
+    for step in 0.. {
+        let cache = Cache::builder().capacity(1 << 20).max_entries(5000).create_new(path.path("cache")).expect("a cache");
+        cache.set("early", "value").expect("set");
+        let stopped = stop_at(step, || attach(&cache), || assert!(cache.remove("early")));
+        cache.clear();
+        for key in 0..100u32 {
+            cache.set(key.to_le_bytes(), "value").expect("set");
+        }
+        (0..90u32).for_each(|key| assert!(cache.remove(key.to_le_bytes())));
+        let is_done = stopped.is_none();
+        stopped.into_iter().for_each(go_on);
+        assert!(cache.remove(95u32.to_le_bytes()));
+        assert_eq!((cache.len(), cache.iter().count()), (9, 9), "stopped at step {step}");
+        std::fs::remove_file(path.path("cache")).expect("the file");
+        if is_done {
+            break;
+        }
+        stops += 1;
+    }
+    assert!(stops > 2, "{stops}");
+}

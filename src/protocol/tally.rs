@@ -44,14 +44,21 @@ fn begin_tally(word: &impl Word, seen: u64, generation: u64, era: u32, amount: u
     word.store(mine | count, Ordering::Relaxed);
 }
 
-fn add_to_gone(word: &impl Word, mine: u64, amount: u64) -> bool {
-    let mut seen = word.load(Ordering::Relaxed);
+/// Counts out what has gone, if what was `added` still has the tag that it has. Tells whether it did.
+fn add_to_gone<W: Word>(gone: &W, added: &W, mine: u64, amount: u64) -> bool {
+    // Acquire and release: whoever finds the word with a later tag finds what was added with that tag, too.
+    let mut seen = gone.load(Ordering::Acquire);
     // A failure means that somebody else counted; should it happen this often, the hint is left as it is.
     for _ in 0..64 {
-        // A foreign tag is left from before: what was added since has another.
-        let before = if seen & !VALUE_MASK == mine { seen & VALUE_MASK } else { 0 };
+        let is_mine = seen & !VALUE_MASK == mine;
+        // A foreign tag is left from before, unless what was added has another by now: then it is of what came later, whose
+        // count somebody who stood still meanwhile must not take away.
+        if !is_mine && added.load(Ordering::Relaxed) & !VALUE_MASK != mine {
+            return false;
+        }
+        let before = if is_mine { seen & VALUE_MASK } else { 0 };
         let new = mine | (before + amount).min(VALUE_MASK);
-        match word.compare_exchange(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
+        match gone.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return true,
             Err(now) => seen = now,
         }
@@ -110,7 +117,7 @@ impl<M: Memory> Core<M> {
         let fields = self.memory.words::<2>(self.layout.segment_at(segment, GONE_UNITS));
         let mut lowered = false;
         for (i, amount) in [gone.units as u64, gone.count as u64].into_iter().enumerate() {
-            lowered = added[i].load(Ordering::Relaxed) & !VALUE_MASK == mine && add_to_gone(fields[i], mine, amount);
+            lowered = added[i].load(Ordering::Relaxed) & !VALUE_MASK == mine && add_to_gone(fields[i], added[i], mine, amount);
         }
         if lowered {
             self.count_in_main(segment, (gone.count as u64).wrapping_neg());
@@ -166,6 +173,7 @@ impl<M: Memory> Core<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::HeapMemory;
 
     #[test]
     fn later_eras_are_told_from_earlier_ones_across_the_wrap() {
@@ -173,5 +181,26 @@ mod tests {
         assert!(is_of_later_era(word(3), 7, 2) && !is_of_later_era(word(2), 7, 2) && !is_of_later_era(word(1), 7, 2));
         assert!(is_of_later_era(word(0), 7, 0xff_ffff) && !is_of_later_era(word(0xff_ffff), 7, 0));
         assert!(!is_of_later_era(word(3), 8, 2), "another generation");
+    }
+
+    /// Between its look at what was added and its count of what has gone, another may stand still through a `clear` and a
+    /// recycling.
+    #[test]
+    fn a_late_count_of_what_has_gone_leaves_that_of_later_ones() {
+        let memory = HeapMemory::new(64);
+        let (added, gone) = (memory.word(0), memory.word(8));
+        let mine = tag(7, 3);
+        for later in [tag(7, 4), tag(8, 3), tag(8, 0)] {
+            added.store(later | 1000, Ordering::Relaxed);
+            gone.store(later | 990, Ordering::Relaxed);
+            assert!(!add_to_gone(gone, added, mine, 1));
+            assert_eq!(gone.load(Ordering::Relaxed), later | 990);
+        }
+        added.store(mine | 1000, Ordering::Relaxed);
+        for earlier in [0, tag(7, 2) | 990, tag(6, 9) | 990] {
+            gone.store(earlier, Ordering::Relaxed);
+            assert!(add_to_gone(gone, added, mine, 1) && add_to_gone(gone, added, mine, 2));
+            assert_eq!(gone.load(Ordering::Relaxed), mine | 3);
+        }
     }
 }
