@@ -27,6 +27,7 @@ fn worker_entry() {
         ("memory limit", memory_limit),
         ("another user", another_user),
         ("users at once", users_at_once),
+        ("squatter", squatter),
     ]);
 }
 
@@ -118,6 +119,65 @@ fn users_who_open_an_absent_path_at_once_end_up_in_one_cache() {
     Board::create(&board);
     Worker::spawn("users at once", &[scratch.dir(), &board].map(|path| path.to_str().expect("UTF-8"))).success();
     assert!(scratch.names().iter().all(|name| !name.ends_with(".lock")), "{:?}", scratch.names());
+}
+
+const SQUATTER: u32 = 65_533;
+
+/// In a directory where everybody may make files, another user has been first, with all that stands in the way of one.
+fn squatter(args: &Args) {
+    let dir = PathBuf::from(args.text(0));
+    let as_user = |user: u32, act: &dyn Fn()| {
+        Forked::spawn(|| {
+            // SAFETY: the calls take plain numbers.
+            assert!(unsafe { libc::setgid(user) == 0 && libc::setuid(user) == 0 });
+            act();
+        })
+        .success();
+    };
+    let at = |name: &str| dir.join(name);
+    as_user(SQUATTER, &|| {
+        // A sound cache that all may write, and one that nobody else may.
+        small().mode(0o666).open(at("file")).expect("a cache").set("k", "not to be believed").expect("set");
+        small().open(at("private")).expect("a cache");
+        std::os::unix::fs::symlink(at("file"), at("link")).expect("a link");
+        for (name, mode) in [("locked.lock", 0o666), ("left.shmemo-tmp", 0o666)] {
+            std::fs::write(at(name), "").expect("a file");
+            std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("its mode");
+        }
+    });
+    as_user(NOBODY, &|| {
+        for action in [OnMismatch::Error, OnMismatch::UseExisting, OnMismatch::Recreate] {
+            let open = |name: &str| small().on_mismatch(action).open(at(name)).expect_err("another's");
+            assert_error!(open("file"), OpenError::WrongOwner { found: SQUATTER, expected: NOBODY, .. });
+            assert_error!(open("private"), OpenError::PermissionDenied { .. });
+            assert_error!(open("link"), OpenError::NotARegularFile { kind: "symbolic link", .. });
+            assert_error!(open("locked"), OpenError::WrongOwner { found: SQUATTER, .. });
+            assert_error!(open("left"), OpenError::PermissionDenied { .. } | OpenError::Io { .. });
+        }
+        small().open(at("mine")).expect("a name that was free").set("k", "v").expect("set");
+    });
+    as_user(SQUATTER, &|| {
+        assert_error!(small().open(at("mine")).expect_err("another's"), OpenError::PermissionDenied { .. });
+        assert!(std::fs::remove_file(at("mine")).is_err() && std::fs::rename(at("file"), at("mine")).is_err());
+        assert!(std::fs::File::open(at("mine")).is_err());
+    });
+    as_user(NOBODY, &|| assert_eq!(small().open(at("mine")).expect("its own").get("k").as_deref(), Some(&b"v"[..])));
+}
+
+#[test]
+fn a_name_where_everybody_may_make_files_cannot_be_taken_over() {
+    let scratch = Scratch::new();
+    let dir = scratch.path("everybody");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::set_permissions(scratch.dir(), Permissions::from_mode(0o755)).expect("a mode");
+    std::fs::set_permissions(&dir, Permissions::from_mode(0o1777)).expect("a mode");
+    if is_root() {
+        Worker::spawn("squatter", &[dir.to_str().expect("UTF-8")]).success();
+    } else {
+        // Without another user there is nobody to be kept out; the file is private all the same.
+        small().open(dir.join("mine")).expect("a cache");
+        assert_eq!(std::fs::metadata(dir.join("mine")).expect("the file").mode() & 0o777, 0o600);
+    }
 }
 
 #[test]

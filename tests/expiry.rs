@@ -369,24 +369,30 @@ fn time_namespaces_change_nothing() {
         Some(TimeToLive::Left(left)) => assert!(left > ms(20_000) && left <= ms(90_000), "{key}: {left:?}"),
         wrong => panic!("{key}: {wrong:?}"),
     };
-    Forked::spawn(|| {
-        // SAFETY: the call takes plain numbers.
-        if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
-            println!("not tested: {}", std::io::Error::last_os_error());
-            let cache = Cache::open(&path).expect("the cache");
-            return cache.set_with_ttl("from inside", "v", ms(90_000)).expect("set");
-        }
-        std::fs::write("/proc/self/timens_offsets", "boottime 1000000 0\n").expect("the offset");
-        let outside = boot_ms();
+    // Two of them, each with a clock of its own.
+    for days in [10, 400] {
         Forked::spawn(|| {
-            assert!(boot_ms() > outside + 900_000_000, "the clock of the namespace is far ahead");
-            let cache = Cache::open(&path).expect("the cache");
-            about_a_minute("from outside", &cache);
-            cache.set_with_ttl("from inside", "v", ms(90_000)).expect("set");
-            about_a_minute("from inside", &cache);
+            // SAFETY: the call takes plain numbers.
+            if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
+                println!("not in a time namespace: {}", std::io::Error::last_os_error());
+            } else {
+                let seconds = days * 86_400;
+                std::fs::write("/proc/self/timens_offsets", format!("boottime {seconds} 0\n")).expect("the offset");
+            }
+            let outside = boot_ms();
+            Forked::spawn(|| {
+                assert!(boot_ms() >= outside, "the clock of the namespace is ahead");
+                let opened = Cache::open(&path).expect("the cache");
+                // The handle from outside, too.
+                for cache in [&opened, &cache] {
+                    cache.set_with_ttl(format!("from inside {days}"), "v", ms(90_000)).expect("set");
+                    cache.keys().for_each(|key| about_a_minute(std::str::from_utf8(&key).expect("text"), cache));
+                }
+            })
+            .success();
         })
         .success();
-    })
-    .success();
-    about_a_minute("from inside", &cache);
+        about_a_minute(&format!("from inside {days}"), &cache);
+    }
+    assert_eq!(cache.len(), 3);
 }

@@ -255,25 +255,32 @@ fn a_fork_in_the_callers_code() {
     run("in a closure");
 }
 
-/// A child by a bare system call, for which no handler runs, is a process of its own all the same.
+/// A child by a bare system call or by `_Fork`, for which no handler runs, is a process of its own all the same.
 fn bare(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     let board = Board::open(args.text(1).as_ref());
     cache.set("parent", "1").expect("set");
-    let child = Forked::bare(|| {
-        assert_eq!(cache.get("parent").as_deref(), Some(&b"1"[..]));
-        cache.set("child", "2").expect("set");
+    for way in 0..2 {
+        let run = || {
+            assert_eq!(cache.get("parent").as_deref(), Some(&b"1"[..]));
+            cache.set("child", [way]).expect("set");
+            assert_eq!(cache.stats().processes, 3);
+            board.set(0, 1);
+            wait_until("the parent", || board.get(1) == 1);
+            (0..500u32).for_each(|i| cache.set(i.to_le_bytes(), [7; 500]).expect("set"));
+        };
+        let child = if way == 0 { Forked::bare(run) } else { Forked::without_handlers(run) };
+        wait_until("the child", || board.get(0) == 1);
         assert_eq!(cache.stats().processes, 3);
-        board.set(0, 1);
-        wait_until("the parent", || board.get(1) == 1);
+        assert_eq!(cache.get("child").as_deref(), Some(&[way][..]));
+        board.set(1, 1);
         (0..500u32).for_each(|i| cache.set(i.to_le_bytes(), [7; 500]).expect("set"));
-    });
-    wait_until("the child", || board.get(0) == 1);
-    assert_eq!(cache.stats().processes, 3);
-    assert_eq!(cache.get("child").as_deref(), Some(&b"2"[..]));
-    board.set(1, 1);
-    (0..500u32).for_each(|i| cache.set(i.to_le_bytes(), [7; 500]).expect("set"));
-    child.success();
+        child.success();
+        // Whoever comes finds out that it is gone.
+        drop(Cache::open(args.text(0)).expect("the cache"));
+        cache.set("parent", "1").expect("set");
+        (0..2).for_each(|word| board.set(word, 0));
+    }
     cache.set("parent", "3").expect("the parent's line is its own still");
 }
 

@@ -173,3 +173,34 @@ fn a_late_count_leaves_later_ones() {
     }
     assert!(stops > 2, "{stops}");
 }
+
+/// A slot word tells so many generations of its segment apart.
+const GENERATIONS: u64 = 1 << 12;
+
+/// They stand still for so long that the words they have read come round: segments are recycled more often than a
+/// word can tell. In use that takes minutes.
+#[test]
+fn until_generations_come_round() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let path = scratch.path("cache");
+    let roomy = SINGLE.iter().filter(|scenario| !scenario.kind.evicts());
+    for scenario in roomy.skip(lengths(4, 0)).step_by(lengths(9, 1)) {
+        let fixture = Fixture::new(scenario.kind, &path);
+        let cache = &fixture.cache;
+        let stopped: Vec<_> = (0..12).filter_map(|step| stop_at(step, || attach(cache), || (scenario.act)(cache))).collect();
+        fixture.others_go_on();
+        let begin = cache.stats();
+        let value = vec![1; cache.max_value_len()];
+        while cache.stats().segments_freed - begin.segments_freed < (GENERATIONS + 50) * begin.segments {
+            (0..2000u64).for_each(|number| cache.set(number.to_le_bytes(), &value).expect("set"));
+        }
+        let count = stopped.len();
+        stopped.into_iter().for_each(go_on);
+        println!("{}: {count} stood still, {} segments were recycled", scenario.name, cache.stats().segments_freed);
+        check_after(&fixture);
+        fixture.others_go_on();
+        fixture.recovers();
+        std::fs::remove_file(&path).expect("the file");
+    }
+}

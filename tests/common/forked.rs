@@ -24,6 +24,19 @@ impl Forked {
         Self::start(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as i32, run)
     }
 
+    /// By `_Fork` of the C library, where it has that: no handler runs.
+    pub fn without_handlers(run: impl FnOnce()) -> Self {
+        // SAFETY: the pointer is to a string that ends with a zero; a function of this name takes nothing and gives a number.
+        let fork = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_Fork".as_ptr()) };
+        if fork.is_null() {
+            return Self::bare(run);
+        }
+        // SAFETY: as above.
+        let fork: unsafe extern "C" fn() -> i32 = unsafe { std::mem::transmute(fork) };
+        // SAFETY: it copies the process as `fork` does.
+        Self::start(unsafe { fork() }, run)
+    }
+
     fn start(pid: i32, run: impl FnOnce()) -> Self {
         assert!(pid >= 0, "{}", std::io::Error::last_os_error());
         if pid == 0 {
