@@ -74,8 +74,7 @@ model: ## the protocols under the model checker, and the mutants that it must ca
 
 miri: ## the core on heap memory under Miri
 	scripts/tools.sh miri
-	MIRIFLAGS="-Zmiri-disable-isolation" $(COUNT) miri cargo +nightly miri test --package shmemo --lib -- \
-	    protocol:: memory:: layout:: hash::
+	$(COUNT) miri scripts/miri.sh
 
 fuzz-short: ## each fuzz target for FUZZ_SECONDS (30)
 	scripts/fuzz.sh $(FUZZ_SECONDS)

@@ -11,7 +11,7 @@
 use core::sync::atomic::{self, Ordering};
 
 mod copy;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod copy_x86_64;
 #[cfg(any(test, miri))]
 mod heap;

@@ -265,6 +265,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "long, and nothing for Miri to see")]
     fn a_few_times_are_kept_exactly_and_of_many_the_outline() {
         let mut pairs = [Pair::default(); PAIRS];
         for i in 0..1000 {

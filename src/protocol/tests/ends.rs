@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use super::super::{Core, Decision, Event, Found, Key, Kind, Op, Outcome, Put};
-use super::{Bench, Dice, Hand, core, geometry, hash, rounds};
+use super::{Bench, Dice, Hand, core, geometry, hash, rounds, some_under_miri};
 use crate::layout::{Geometry, SLOTS, segment};
 use crate::memory::HeapMemory;
 
@@ -50,7 +50,7 @@ fn pass(world: &Bench, ms: u64) -> u64 {
 /// Where there is room for all, each cause is what the caller did.
 #[test]
 fn every_end_has_its_cause() {
-    for max_entries in [0, 100, 300] {
+    for max_entries in some_under_miri([0, 100, 300], 2) {
         let core = core(Geometry { buckets: 64, ..geometry(max_entries) });
         let world = Bench::default();
         let hand = Hand::new(&core, &world, 0);
@@ -103,12 +103,12 @@ fn every_end_has_its_cause() {
 /// Whoever was read is told from whoever was not; and what comes back is told from what is new.
 #[test]
 fn evicted_entries_were_used_or_not_and_some_come_back() {
-    for max_entries in [0, 9, 100] {
+    for max_entries in some_under_miri([0, 9, 100], 3) {
         let core = core(geometry(max_entries));
         let world = Bench::default();
         let hand = Hand::new(&core, &world, 0);
         // More than there is room for, by far; under Miri no more than is needed for that.
-        let many = if cfg!(miri) { 400 } else { 3000 };
+        let (many, laps) = if cfg!(miri) { (320, 2) } else { (3000, 3) };
         let fill = |first: u64, reads: bool| {
             for number in first..first + many {
                 hand.set(&number.to_le_bytes(), &[0; 64], None);
@@ -123,9 +123,9 @@ fn evicted_entries_were_used_or_not_and_some_come_back() {
         // Those of before have gone by now.
         assert!(used > many / 2 && world.counted(Event::EvictedUnused) - unused < 200, "max_entries {max_entries}: {used}");
         assert_eq!(world.counted(Event::GhostHit), 0, "nothing came back");
-        // A quarter more than there is room for, three times.
+        // A quarter more than there is room for, again and again.
         let keys = core.count_entries() as u64 * 5 / 4;
-        (0..keys * 3).for_each(|nth| _ = hand.set(&(nth % keys + many * 3).to_le_bytes(), &[0; 64], None));
+        (0..keys * laps).for_each(|nth| _ = hand.set(&(nth % keys + many * 3).to_le_bytes(), &[0; 64], None));
         let came_back = world.counted(Event::GhostHit);
         assert_eq!(came_back > 0, max_entries != 9, "max_entries {max_entries}: exact order of use needs no ghosts");
         check_ends(&hand);
@@ -149,7 +149,7 @@ fn the_tallies_know_what_is_dead() {
     // One time to live, a few, and many.
     let times: [&dyn Fn(&mut Dice) -> u64; 3] =
         [&|_| 300, &|dice| [40, 400, 4000][dice.roll(3) as usize], &|dice| 1 << dice.roll(12) | dice.roll(2000)];
-    for (nth, time) in times.into_iter().enumerate() {
+    for (nth, time) in some_under_miri(times.into_iter().enumerate(), 2) {
         let mut dice = Dice(5 + nth as u64);
         let (mut in_doubt, mut dead_in_all, mut alive) = (0, 0, 0);
         for round in 0..rounds(20_000) {
