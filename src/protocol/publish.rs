@@ -53,14 +53,14 @@ impl<M: Memory> Op<'_, M> {
     pub fn set(&self, key: &Key<'_>, content: &Content<'_>) -> Put {
         let counting = self.counting();
         let units = content.units(key.bytes.len());
-        let mut put = Put::Dropped;
+        let (mut put, mut effort) = (Put::Dropped, 0);
         for attempt in 0..ATTEMPTS {
             let found = self.find(key);
             let plan = self.plan(key, &found, units);
             if plan.is_one_more && !self.reserve_one() {
                 break;
             }
-            let Some(mut claim) = self.room(plan.log, units) else {
+            let Some(mut claim) = self.room(plan.log, units, &mut effort) else {
                 if plan.is_one_more {
                     self.return_entry();
                 }
@@ -134,28 +134,34 @@ impl<M: Memory> Op<'_, M> {
         false
     }
 
-    /// A segment of a log with room, if need be by sweeping.
+    /// A segment of a log with room, if need be by sweeping. `effort` is what all attempts of the operation came to: were it
+    /// each one's own, every attempt might move the entry that it is about to replace, and fail for that.
     #[inline(always)]
-    pub(super) fn room(&self, log: Log, units: usize) -> Option<Claim> {
+    pub(super) fn room(&self, log: Log, units: usize, effort: &mut u32) -> Option<Claim> {
         match self.claim_room(log, units, Purpose::Store) {
-            None => self.copy().room_by_sweeping(log, units),
+            None => self.copy().room_by_sweeping(log, units, effort),
             claim => claim,
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn room_by_sweeping(&self, log: Log, units: usize) -> Option<Claim> {
-        let mut effort = 0;
-        while self.make_room(&mut effort) {
-            let mut claim = self.claim_room(log, units, Purpose::Store);
-            if claim.is_none() && effort > STEPS_FOR_THIS_LOG {
-                claim = self.claim_of_other_log(log, units);
-            }
-            if claim.is_some() {
+    fn room_by_sweeping(&self, log: Log, units: usize, effort: &mut u32) -> Option<Claim> {
+        loop {
+            if *effort > STEPS_FOR_THIS_LOG
+                && let claim @ Some(_) = self.claim_of_other_log(log, units)
+            {
                 return claim;
             }
-            self.core.memory.pause(effort);
+            if *effort > 0 {
+                self.core.memory.pause(*effort);
+            }
+            if !self.make_room(effort) {
+                break;
+            }
+            if let claim @ Some(_) = self.claim_room(log, units, Purpose::Store) {
+                return claim;
+            }
         }
         // Survivors can do without for once.
         self.claim_room(log, units, Purpose::Move)

@@ -50,7 +50,7 @@ impl<M: Memory> Op<'_, M> {
     /// the exchange, or, if nothing is to be done, at the look.
     pub fn modify<'d>(&self, key: &Key<'_>, mut decide: impl FnMut(Option<(&Probe, &mut Vec<u8>)>) -> Decision<'d>) -> Outcome {
         let mut value = Vec::new();
-        let mut appended_units = 0;
+        let (mut appended_units, mut effort) = (0, 0);
         let mut outcome = Outcome::Busy;
         for attempt in 0..ATTEMPTS {
             let found = self.find_with_value(key, &mut value);
@@ -79,7 +79,7 @@ impl<M: Memory> Op<'_, M> {
                 (Decision::Store(change), _) => {
                     let content = Content { value: &change.value, expiry_ms: change.expiry_ms, version: change.version };
                     appended_units = content.units(key.bytes.len());
-                    self.store_exactly(key, found, &content)
+                    self.store_exactly(key, found, &content, &mut effort)
                 }
             };
             if let Some(done) = done {
@@ -119,14 +119,14 @@ impl<M: Memory> Op<'_, M> {
     }
 
     /// Stores an entry if the key is as it was found. `None`: it is not any more.
-    fn store_exactly(&self, key: &Key<'_>, found: Found, content: &Content<'_>) -> Option<Outcome> {
+    fn store_exactly(&self, key: &Key<'_>, found: Found, content: &Content<'_>, effort: &mut u32) -> Option<Outcome> {
         let counting = self.counting();
         let units = content.units(key.bytes.len());
         let plan = self.plan(key, &found, units);
         if plan.is_one_more && !self.reserve_one() {
             return Some(Outcome::Busy);
         }
-        let Some(mut claim) = self.room(plan.log, units) else {
+        let Some(mut claim) = self.room(plan.log, units, effort) else {
             if plan.is_one_more {
                 self.return_entry();
             }
