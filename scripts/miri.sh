@@ -20,7 +20,8 @@ skip=()
 for filter in "${FIRST[@]}"; do
     skip+=(--skip "$filter")
 done
-miri "${FIRST[@]}" 2>&1 | sed -u 's/^/[1] /' &
+# In a shell of its own: of a pipeline that has ended, `wait` gives the status of its last command only.
+(miri "${FIRST[@]}" 2>&1 | sed -u 's/^/[1] /') &
 first=$!
 status=0
 miri "${FILTERS[@]}" "${skip[@]}" 2>&1 | sed -u 's/^/[2] /' || status=$?

@@ -5,7 +5,7 @@ use super::super::{Claim, Content, Key, Kind, Log, Phase, Put, StateWord};
 use super::{Bench, Hand, core, geometry, hash};
 
 /// Enough to use each segment twice.
-const FILL: u32 = 250;
+const FILL: u32 = if cfg!(miri) { 260 } else { 400 };
 
 fn fill(hand: &Hand<'_>, from: u32) {
     for i in 0..FILL {
