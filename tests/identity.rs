@@ -13,7 +13,7 @@ use common::board::Board;
 use common::forked::Forked;
 use common::group::Group;
 use common::worker::{Args, Worker, serve};
-use common::writer::{LINE, PID, REGISTRY, check_all_is_usable, locked_lines, small, text, write_for_ever};
+use common::writer::{LINE, PID, REGISTRY, check_all_is_usable, fill, locked_lines, small, text, write_for_ever};
 use common::{Scratch, lengths, wait_until};
 use shmemo::Cache;
 
@@ -148,7 +148,7 @@ fn descriptors_closed_by_force() {
     let (cache, board) = (small(&path), Board::create(&board_path));
     let worker = Worker::spawn("closed by force", &[&text(&path), &text(&board_path)]);
     wait_until("the worker", || board.get(0) == 1);
-    // Its lock is gone, but it runs. Nobody takes its line.
+    assert_eq!(locked_lines(&path, cache.stats().max_processes), 2, "its lock does not depend on descriptors");
     let more: Vec<Cache> = (0..10).map(|_| small(&path)).collect();
     more.iter().for_each(|cache| cache.set("k", "v").expect("set"));
     assert_eq!(cache.stats().processes, 12);
@@ -159,13 +159,58 @@ fn descriptors_closed_by_force() {
     check_all_is_usable(&cache);
 }
 
-/// Writes in a PID namespace of its own.
+/// It stands in the middle of a write and cannot do anything for its sign of life, in a PID namespace that nobody else sees into.
+#[test]
+fn one_in_a_namespace_without_descriptors_is_alive() {
+    let scratch = Scratch::new();
+    let (path, board_path) = (scratch.path("cache"), scratch.path("board"));
+    let (cache, board) = (small(&path), Board::create(&board_path));
+    let outer = Worker::spawn("in a namespace", &[&text(&path), &text(&board_path), "without descriptors"]);
+    wait_until("a write in the namespace", || board.get(0) > 100);
+    let inner = stop_while_it_holds(&cache, outer.pid() as i32);
+    // All who ask after others: who comes, who wants for segments, who sweeps.
+    let more: Vec<Cache> = (0..10).map(|_| small(&path)).collect();
+    more.iter().for_each(fill);
+    assert_eq!((cache.stats().processes, cache.stats().segments_held > 0), (12, true), "one that is alive was declared dead");
+    signal(inner, libc::SIGCONT);
+    let then = board.get(0);
+    wait_until("the one in the namespace", || board.get(0) > then + 1000);
+    cache.verify().expect("no corruption");
+    signal(inner, libc::SIGKILL);
+    outer.wait();
+    drop(more);
+    check_all_is_usable(&cache);
+    drop(small(&path));
+    assert_eq!(cache.stats().processes, 1);
+}
+
+/// Stops a child of this process's child while it holds a segment.
+fn stop_while_it_holds(cache: &Cache, outer: i32) -> i32 {
+    let inner = children_of(outer)[0];
+    wait_until("a segment that is held", || {
+        signal(inner, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(1));
+        let is_held = cache.stats().segments_held > 0;
+        if !is_held {
+            signal(inner, libc::SIGCONT);
+        }
+        is_held
+    });
+    inner
+}
+
+/// Writes in a PID namespace of its own, without any descriptor if it is told so.
 fn in_a_namespace(args: &Args) {
     let (path, board) = (args.text(0), Board::open(args.text(1).as_ref()));
     // SAFETY: the call takes a plain number.
     board.set(1, 1 + u64::from(unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0));
     Forked::spawn(|| {
         let cache = small(path.as_ref());
+        cache.set("before", "1").expect("set");
+        if args.text(2) == "without descriptors" {
+            // SAFETY: nothing else of this process uses a descriptor beyond the first three.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) }, 0);
+        }
         write_for_ever(&cache, &board, 0);
     })
     .wait();
@@ -188,7 +233,7 @@ fn other_files_descriptors(args: &Args) {
 }
 
 /// One whose descriptors were closed by force must not take a lock on a stranger's file for one on a line: it would declare dead
-/// whoever it has no other way to ask about. And it sees to its own lock, so that others do not do so with it.
+/// whoever it has no other way to ask about.
 #[test]
 fn a_process_whose_descriptors_are_other_files_harms_nobody() {
     let scratch = Scratch::new();
@@ -199,25 +244,16 @@ fn a_process_whose_descriptors_are_other_files_harms_nobody() {
     let stranger = Worker::spawn("other files' descriptors", &args);
     wait_until("the one without descriptors", || board.get(2) == 1);
     let lines = cache.stats().max_processes;
-    assert_eq!((cache.stats().processes, locked_lines(&path, lines)), (2, 1));
-    let outer = Worker::spawn("in a namespace", &args);
+    assert_eq!((cache.stats().processes, locked_lines(&path, lines)), (2, 2));
+    let outer = Worker::spawn("in a namespace", &[args[0], args[1], "with descriptors"]);
     wait_until("a write in the namespace", || board.get(0) > 100);
     println!("in a namespace: {}", board.get(1) == 1);
     // It stands still in the middle of a write.
-    let inner = children_of(outer.pid() as i32)[0];
-    wait_until("a segment that is held", || {
-        signal(inner, libc::SIGSTOP);
-        std::thread::sleep(Duration::from_millis(1));
-        let is_held = cache.stats().segments_held > 0;
-        if !is_held {
-            signal(inner, libc::SIGCONT);
-        }
-        is_held
-    });
+    let inner = stop_while_it_holds(&cache, outer.pid() as i32);
     board.set(3, 1);
     wait_until("the one without descriptors", || board.get(2) == 2);
     assert_eq!(cache.stats().processes, 3, "one that is alive was declared dead");
-    assert_eq!(locked_lines(&path, lines), 3, "its own line is locked again");
+    assert_eq!(locked_lines(&path, lines), 3);
     signal(inner, libc::SIGCONT);
     let then = board.get(0);
     wait_until("the one in the namespace", || board.get(0) > then + 1000);

@@ -16,7 +16,11 @@ const CHILDS_LIFE: Duration = Duration::from_secs(20);
 
 #[test]
 fn worker_entry() {
-    serve(&[("forks while attaching", forks_while_attaching), ("reads in a bare child", reads_in_a_bare_child)]);
+    serve(&[
+        ("forks while attaching", forks_while_attaching),
+        ("idles in a bare child", idles_in_a_bare_child),
+        ("reads in a bare child", reads_in_a_bare_child),
+    ]);
 }
 
 fn text(path: &Path) -> &str {
@@ -66,7 +70,26 @@ fn a_child_forked_while_another_thread_attaches() {
     run("forks while attaching");
 }
 
-/// No handler runs in the child, and it never writes. It finds out by itself what it has of its parent's.
+/// No handler runs in the child, and it never calls the cache.
+fn idles_in_a_bare_child(args: &Args) {
+    let cache = Cache::open(args.text(0)).expect("the cache");
+    let board = Board::open(args.text(1).as_ref());
+    // Enough that it has asked after others.
+    (0..20_000u32).for_each(|id| cache.set(id.to_le_bytes(), [7; 500]).expect("set"));
+    Forked::bare(|| {
+        board.set(0, 1);
+        std::thread::sleep(CHILDS_LIFE);
+    })
+    .forget();
+    std::thread::sleep(CHILDS_LIFE * 4);
+}
+
+#[test]
+fn a_bare_child_that_does_nothing() {
+    run("idles in a bare child");
+}
+
+/// No handler runs in the child, and it never writes.
 fn reads_in_a_bare_child(args: &Args) {
     let cache = Cache::open(args.text(0)).expect("the cache");
     let board = Board::open(args.text(1).as_ref());

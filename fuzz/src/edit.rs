@@ -50,13 +50,10 @@ const SEGMENT_WORDS: [usize; 13] = [
 const LINE_WORDS: [usize; 9] = [
     line::INCARNATION,
     line::PID,
-    line::START_TIME,
-    line::PID_NAMESPACE,
     line::COUNTING,
     line::PINS,
     line::PINS + 8,
     line::COUNTERS,
-    line::IMAGE,
 ];
 
 /// What edits are made to.

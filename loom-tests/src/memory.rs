@@ -148,7 +148,7 @@ fn offsets(layout: &Layout) -> Vec<usize> {
         header::BIRTHS,
     ];
     for index in 0..layout.lines {
-        let fields = [line::INCARNATION, line::PID, line::START_TIME, line::PID_NAMESPACE, line::IMAGE, line::COUNTING];
+        let fields = [line::INCARNATION, line::PID, line::COUNTING];
         offsets.extend(fields.map(|field| layout.line_at(index, field)));
         offsets.extend((0..PINS).map(|pin| layout.line_at(index, line::PINS) + pin * 8));
     }

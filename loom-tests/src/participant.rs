@@ -8,7 +8,7 @@ use loom::thread::{JoinHandle, spawn};
 use shmemo::layout::{Geometry, header, line};
 use shmemo::protocol::{
     Change, Content, Core, Decision, Event, Facts, Hints, Key, Memory, Op, Outcome, Owner, Phase, Plain, Put, StateWord, Step,
-    Tenant, Word, World,
+    Word, World,
 };
 
 use crate::memory::{ModelMemory, Stopped, be, stop_after};
@@ -57,7 +57,7 @@ pub fn file(segments: u64, entries: u64, max_entries: u64) -> File {
     let layout = geometry.layout().expect("a valid geometry");
     let core = Core { memory: ModelMemory::new(&layout), layout };
     for line in 0..3 {
-        core.take_line(line, Tenant { pid: 1, start_time: 1, pid_namespace: 1, image: 1 });
+        core.take_line(line, 1);
     }
     Arc::new(core)
 }

@@ -141,7 +141,8 @@ impl Builder {
     }
 
     /// Whether to take a file system that is not on the list of those known to work (tmpfs, ext4, xfs, btrfs, f2fs).
-    /// Network file systems do not: their locks and mappings are not shared between machines. Default: no.
+    /// Network file systems do not: their locks and mappings are not shared between machines. On one that does work a process
+    /// must not close descriptors that it did not open (`closerange`), or others take it for dead. Default: no.
     #[must_use]
     pub fn allow_unknown_filesystem(mut self, allow: bool) -> Self {
         self.allow_unknown_filesystem = allow;

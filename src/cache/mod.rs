@@ -3,6 +3,7 @@
 mod batch;
 mod boot;
 mod builder;
+mod descriptor;
 mod iter;
 mod local;
 mod open;
@@ -80,10 +81,6 @@ struct Here<'a> {
 impl World for Here<'_> {
     fn now_ms(&self) -> u64 {
         self.inner.seat.clock.now_ms(&self.inner.core)
-    }
-
-    fn keep_alive(&self) {
-        self.inner.seat.keep_line(&self.inner.core);
     }
 
     fn reclaim(&self, suspect: Owner) -> bool {

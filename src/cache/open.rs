@@ -209,7 +209,7 @@ fn assemble(
     // Should the registry be full, or this process have no descriptor left, then the first write tries again and says so.
     // But what is from before a reboot must not be read.
     if let Err(NotAttached::Io(source)) = seat.attach(&core)
-        && !boot::is_settled(&core, seat.memory_backed)
+        && !boot::is_settled(&core, seat.is_memory())
     {
         return Err(io_error("begin anew after a reboot")(source));
     }

@@ -51,16 +51,10 @@ pub mod header {
 pub mod line {
     /// Incarnation of the owner, 0 if the line was given back.
     pub const INCARNATION: usize = 0;
-    /// Process number.
+    /// Process number in the owner's own namespace, for people to read.
     pub const PID: usize = 8;
-    /// Start time of that process, in clock ticks since boot.
-    pub const START_TIME: usize = 16;
-    /// Inode of its PID namespace.
-    pub const PID_NAMESPACE: usize = 24;
     /// How many of its threads are changing the count of entries now.
     pub const COUNTING: usize = 32;
-    /// Which program that process runs, as a hash.
-    pub const IMAGE: usize = 40;
     /// Hazard words.
     pub const PINS: usize = 64;
     /// Counters; they go on from owner to owner.
@@ -128,10 +122,7 @@ pub const FINGERPRINT: u64 = {
         header::EPOCH_ENDS,
         line::INCARNATION,
         line::PID,
-        line::START_TIME,
-        line::PID_NAMESPACE,
         line::COUNTING,
-        line::IMAGE,
         line::PINS,
         line::COUNTERS,
         segment::STATE,

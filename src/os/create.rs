@@ -93,7 +93,7 @@ fn fill(
         file.sync_data().map_err(|source| OpenError::io("write the new file", path, source))?;
     }
     fault::point();
-    OpenedFile::new(file, path, kind.memory)
+    OpenedFile::new(file, path, kind)
 }
 
 /// Allocates all space of an empty file, after a look at whether there is enough.
@@ -107,7 +107,7 @@ pub(super) fn allocate(file: &File, path: &Path, memory: bool, len: u64) -> Resu
 pub(crate) fn fill_holes(opened: &OpenedFile, path: &Path, len: u64) -> Result<(), OpenError> {
     let metadata = opened.file.metadata().map_err(|source| OpenError::io("look at the file", path, source))?;
     let missing = len.saturating_sub(metadata.blocks().saturating_mul(512));
-    if missing > 0 { reserve(&opened.file, path, opened.memory_backed, len, missing) } else { Ok(()) }
+    if missing > 0 { reserve(&opened.file, path, opened.kind.memory, len, missing) } else { Ok(()) }
 }
 
 /// Allocates the first `len` bytes of a file, of which so many are missing.

@@ -33,20 +33,20 @@ pub(crate) struct OpenedFile {
     pub(crate) len: u64,
     /// Its permission bits.
     pub(crate) mode: u32,
-    /// It is memory rather than a file on a disk.
-    pub(crate) memory_backed: bool,
+    /// What is known of the file system that it lies on.
+    pub(crate) kind: filesystem::Kind,
 }
 
 impl OpenedFile {
     /// Describes a file that is open, and was checked.
-    pub(super) fn new(file: File, path: &Path, memory_backed: bool) -> Result<Self, OpenError> {
+    pub(super) fn new(file: File, path: &Path, kind: filesystem::Kind) -> Result<Self, OpenError> {
         let metadata = file.metadata().map_err(|source| OpenError::io("look at the file", path, source))?;
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             len: metadata.len(),
             mode: metadata.mode() & 0o7777,
-            memory_backed,
+            kind,
             file,
         })
     }
@@ -69,7 +69,7 @@ pub(crate) fn open_existing(path: &Path, options: &FileOptions) -> Result<Opened
     check_regular(path, metadata.file_type())?;
     check_writers(path, metadata.uid(), metadata.mode(), effective_user(), options.mode)?;
     let kind = filesystem::check(file.as_fd(), path, options.allow_unknown_filesystem)?;
-    OpenedFile::new(file, path, kind.memory)
+    OpenedFile::new(file, path, kind)
 }
 
 /// Whether the path still names the file with this device and inode. A path that cannot be looked at does not.

@@ -16,6 +16,8 @@ use crate::error::OpenError;
 pub(crate) struct Kind {
     /// Its files are memory: they count against memory limits, and are gone after a reboot.
     pub(crate) memory: bool,
+    /// It is on the list of those known to work.
+    pub(crate) known: bool,
 }
 
 const TAKEN: &[(u64, &str, bool)] = &[
@@ -69,8 +71,8 @@ const REFUSED: &[(u64, &str)] = &[
 pub(crate) fn check(fd: BorrowedFd<'_>, path: &Path, allow_unknown: bool) -> Result<Kind, OpenError> {
     let magic = magic(fd).map_err(|source| OpenError::io("ask for the file system of the file", path, source))?;
     match TAKEN.iter().find(|taken| taken.0 == magic) {
-        Some(&(_, _, memory)) => Ok(Kind { memory }),
-        None if allow_unknown => Ok(Kind { memory: false }),
+        Some(&(_, _, memory)) => Ok(Kind { memory, known: true }),
+        None if allow_unknown => Ok(Kind { memory: false, known: false }),
         None => Err(OpenError::UnsupportedFilesystem { path: path.to_owned(), magic, name: name(magic) }),
     }
 }
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn shared_memory_is_taken_and_has_room() {
         let directory = File::open("/dev/shm").unwrap();
-        assert_eq!(check(directory.as_fd(), Path::new("/dev/shm"), false).unwrap(), Kind { memory: true });
+        assert_eq!(check(directory.as_fd(), Path::new("/dev/shm"), false).unwrap(), Kind { memory: true, known: true });
         assert!(available_bytes(directory.as_fd()).unwrap() > 0);
     }
 
@@ -125,7 +127,7 @@ mod tests {
         let path = Path::new("/proc/self/stat");
         let error = check(file.as_fd(), path, false).unwrap_err();
         assert!(matches!(error, OpenError::UnsupportedFilesystem { magic: 0x9fa0, name: "proc", .. }), "{error}");
-        assert_eq!(check(file.as_fd(), path, true).unwrap(), Kind { memory: false });
+        assert_eq!(check(file.as_fd(), path, true).unwrap(), Kind { memory: false, known: false });
     }
 
     #[test]

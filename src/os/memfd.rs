@@ -29,7 +29,7 @@ pub(crate) fn create_memfd(name: &str, len: u64, init: &mut dyn FnMut(&File) -> 
     // SAFETY: the descriptor is open, and no memory is passed.
     retry(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })
         .map_err(|source| OpenError::io("seal the memory file", path, source))?;
-    OpenedFile::new(file, path, true)
+    OpenedFile::new(file, path, filesystem::Kind { memory: true, known: true })
 }
 
 fn new_file(name: &str) -> io::Result<File> {
@@ -83,7 +83,7 @@ pub(crate) fn adopt(fd: OwnedFd) -> Result<OpenedFile, OpenError> {
     // SAFETY: the descriptor is open, and no memory is passed.
     retry(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })
         .map_err(fail("keep the descriptor from other programs"))?;
-    OpenedFile::new(file, path, kind.memory)
+    OpenedFile::new(file, path, kind)
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn it_has_its_length_for_ever() {
         let opened = sealed(1 << 20);
-        assert_eq!((opened.len, opened.memory_backed), (1 << 20, true));
+        assert_eq!((opened.len, opened.kind.memory), (1 << 20, true));
         check_seals(opened.file.as_fd()).unwrap();
         assert!(opened.file.set_len(5).is_err() && opened.file.set_len(2 << 20).is_err());
         let mut text = [0; 5];

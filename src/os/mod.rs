@@ -9,6 +9,7 @@
 //!
 //! | module | what it answers |
 //! | --- | --- |
+//! | [`anchor`] | a lock that this process has for as long as it has its memory |
 //! | [`clock`] | how late is it, on a clock that all processes of a machine share |
 //! | [`create`] | a new file that appears under its name only when it is complete |
 //! | [`mod@file`] | an existing file, opened so that nothing but a trusted regular file is accepted |
@@ -17,10 +18,10 @@
 //! | [`identity`] | memory that any forked child finds zero, and a lock in it |
 //! | [`lock`] | byte-range locks that die with their holder |
 //! | [`memfd`] | a file without a name, sealed against a change of its length |
-//! | [`process`] | who is a process, and is it still running |
 //! | [`random`] | numbers that nobody can guess |
 //! | [`space`] | how much can be allocated without a kill or a SIGBUS later |
 
+pub(crate) mod anchor;
 pub(crate) mod clock;
 pub(crate) mod create;
 pub(crate) mod creation;
@@ -30,7 +31,6 @@ pub(crate) mod fork;
 pub(crate) mod identity;
 pub(crate) mod lock;
 pub(crate) mod memfd;
-pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod space;
 

@@ -238,7 +238,6 @@ impl<M: Memory> Op<'_, M> {
     fn claim_free(&self, log: Log, owner: Owner, purpose: Purpose) -> Option<Claim> {
         let core = self.core;
         if purpose == Purpose::Store {
-            self.world.keep_alive();
             self.ask_after_a_holder();
         }
         let kept_back = if purpose == Purpose::Move { 0 } else { core.reserve() };

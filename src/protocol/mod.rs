@@ -48,7 +48,6 @@ pub(crate) use mutant::{wanted, weaken};
 use publish::Insert;
 #[cfg(any(test, shmemo_model))]
 pub use publish::Put;
-pub use recover::Tenant;
 pub use slot::{FREQ_MAX, GENERATION_BITS, Kind, MAX_UNITS, Place, SlotWord, TAG_BITS};
 pub use state::{INCARNATION_BITS, Log, Owner, Phase, StateWord};
 #[cfg(shmemo_model)]
@@ -67,8 +66,6 @@ use crate::layout::{Layout, header};
 pub trait World {
     /// Milliseconds on the one clock that all processes of the file share, or [`UNKNOWN_TIME`].
     fn now_ms(&self) -> u64;
-    /// Called now and then by a writer that holds nothing: others are to go on taking its process for alive.
-    fn keep_alive(&self) {}
     /// Somebody stands in the way. If that owner is dead, gives back all that it held and returns `true`. Never waits.
     fn reclaim(&self, suspect: Owner) -> bool;
     /// Who this process is by now: a caller's code may have forked it since it was this owner. `None`: it has no line.

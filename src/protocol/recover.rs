@@ -9,19 +9,6 @@ use core::sync::atomic::Ordering;
 use super::{Core, Half, INCARNATION_BITS, Memory, Mutant, Owner, Phase, StateWord, Word, wanted};
 use crate::layout::{GHOSTS, LINE_BYTES, PINS, SLOTS, header, line, segment};
 
-/// Who the process behind a line says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tenant {
-    /// Process number.
-    pub pid: u32,
-    /// When that process was started.
-    pub start_time: u64,
-    /// Its PID namespace.
-    pub pid_namespace: u64,
-    /// The program that it runs.
-    pub image: u64,
-}
-
 impl<M: Memory> Core<M> {
     fn line_word(&self, line: usize, field: usize) -> &M::Word {
         self.memory.word(self.layout.line_at(line, field))
@@ -32,19 +19,9 @@ impl<M: Memory> Core<M> {
         self.line_word(line, line::INCARNATION).load(Ordering::Acquire)
     }
 
-    /// Who stands in a line.
-    pub fn tenant(&self, line: usize) -> Tenant {
-        let read = |field| self.line_word(line, field).load(Ordering::Relaxed);
-        Tenant {
-            pid: read(line::PID) as u32,
-            start_time: read(line::START_TIME),
-            pid_namespace: read(line::PID_NAMESPACE),
-            image: read(line::IMAGE),
-        }
-    }
-
-    /// Takes a line whose lock the caller holds, after whatever was left in it was given back.
-    pub fn take_line(&self, line: usize, tenant: Tenant) -> Owner {
+    /// Takes a line whose lock the caller holds, after whatever was left in it was given back. The number of the process is for
+    /// people to read; nothing follows from it.
+    pub fn take_line(&self, line: usize, pid: u32) -> Owner {
         self.recover_line(line);
         // Relaxed: the number only has to be different from all others.
         let counter = self.memory.word(header::INCARNATIONS);
@@ -52,11 +29,7 @@ impl<M: Memory> Core<M> {
         while incarnation == 0 {
             incarnation = counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & ((1 << INCARNATION_BITS) - 1);
         }
-        let Tenant { pid, start_time, pid_namespace, image } = tenant;
-        let fields = [line::PID, line::START_TIME, line::PID_NAMESPACE, line::IMAGE];
-        for (field, word) in fields.into_iter().zip([u64::from(pid), start_time, pid_namespace, image]) {
-            self.line_word(line, field).store(word, Ordering::Relaxed);
-        }
+        self.line_word(line, line::PID).store(u64::from(pid), Ordering::Relaxed);
         // Before the first pin: whoever looks at pins looks at so many lines.
         let used = self.memory.word(header::LINES_USED);
         let mut seen = used.load(Ordering::Relaxed);

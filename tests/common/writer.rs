@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use shmemo::Cache;
 
@@ -21,9 +22,11 @@ pub fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Stores until somebody ends it.
+/// Stores until somebody ends it: at the latest, should a test fail and leave it behind, after longer than any test takes.
 pub fn write_for_ever(cache: &Cache, board: &Board, place: usize) {
+    let begun = Instant::now();
     for number in 0u64.. {
+        assert!(number % 4096 != 0 || begun.elapsed() < Duration::from_secs(1200), "left behind");
         cache.set((number % 3000).to_le_bytes(), [number as u8; 500]).expect("set");
         board.add(place, 1);
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use crate::edit::Spoilt;
 use crate::hash::KeyHasher;
 use crate::layout::{Geometry, Layout, header};
-use crate::protocol::{Core, Event, Hints, Memory, Op, Owner, Tenant, Word, World};
+use crate::protocol::{Core, Event, Hints, Memory, Op, Owner, Word, World};
 use memory::{FILE_BYTES, Watched};
 use model::Entries;
 use ops::SmallOp;
@@ -168,7 +168,7 @@ impl Small {
     fn op(&self, hand: usize) -> Op<'_, Watched> {
         let Hand { owner, hints } = &self.hands[hand];
         if owner.get().is_none() {
-            owner.set(Some(self.core.take_line(hand, Tenant { pid: 1, start_time: 1, pid_namespace: 1, image: 1 })));
+            owner.set(Some(self.core.take_line(hand, 1)));
         }
         self.core.begin(owner.get(), self, hints)
     }

@@ -80,10 +80,6 @@ fn start(pid: i32, run: impl FnOnce() -> bool) -> Child {
 }
 
 impl Child {
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: the child has not been waited for, so its number is still its own.
         unsafe { libc::kill(self.pid, signal) };

@@ -26,7 +26,7 @@ fn a_file_of_ones_own_is_opened() {
     let scratch = Scratch::new();
     let path = file_with_mode(&scratch, 0o600);
     let opened = open_existing(&path, &PRIVATE).unwrap();
-    assert_eq!((opened.len, opened.mode, opened.memory_backed), (3, 0o600, true));
+    assert_eq!((opened.len, opened.mode, opened.kind.memory), (3, 0o600, true));
     assert!(is_same_file(&path, opened.device, opened.inode));
     fs::remove_file(&path).unwrap();
     assert!(!is_same_file(&path, opened.device, opened.inode));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::super::sweep::RETAINED;
 use super::super::verify::Finding;
 use super::super::{Content, Core, Key, Kind, Log, Memory, Owner, Phase, SlotWord, StateWord, Word};
-use super::{Bench, FACTS, Hand, core, geometry, hash, tenant};
+use super::{Bench, FACTS, Hand, core, geometry, hash};
 use crate::layout::{PINS, SLOTS, header, line, segment};
 use crate::memory::HeapMemory;
 
@@ -159,7 +159,7 @@ fn a_slot_that_points_into_the_midst_of_an_entry() {
 #[test]
 fn the_registry() {
     let core = filled();
-    let two = core.take_line(2, tenant());
+    let two = core.take_line(2, 1);
     put(&core, header::LINES_USED, 2);
     expect(&core, |found| *found == Finding::Registry);
     put(&core, header::LINES_USED, core.layout.lines as u64 + 1);
@@ -180,7 +180,7 @@ fn pins_and_marks_of_a_line_that_nobody_has() {
         let at = core.layout.line_at(3, field);
         put(&core, at, 1);
         expect(&core, |found| *found == Finding::Leftover { line: 3 });
-        core.take_line(3, tenant());
+        core.take_line(3, 1);
         assert_eq!((core.memory.word(at).load(Ordering::Relaxed), findings(&core)), (0, vec![]));
     }
 }
@@ -188,12 +188,12 @@ fn pins_and_marks_of_a_line_that_nobody_has() {
 #[test]
 fn an_owner_whose_line_is_anothers() {
     let core = filled();
-    let owner = core.take_line(2, tenant());
+    let owner = core.take_line(2, 1);
     let full = in_phase(&core, Phase::Sealed);
     let held = core.state(full).transition_to_sweeping(owner);
     put(&core, core.layout.segment_at(full, segment::STATE), held.bits());
     assert_eq!(findings(&core), [], "a line says so");
-    let next = core.take_line(3, tenant());
+    let next = core.take_line(3, 1);
     let held = StateWord::sealed(Log::Main).transition_to_sweeping(Owner { line: 2, ..next });
     put(&core, core.layout.segment_at(full, segment::STATE), held.bits());
     expect(&core, |found| *found == Finding::State { segment: full });

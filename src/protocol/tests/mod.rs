@@ -11,7 +11,7 @@ mod words;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{Content, Core, Event, Facts, Hints, Key, Op, Owner, Put, Tenant, World};
+use super::{Content, Core, Event, Facts, Hints, Key, Op, Owner, Put, World};
 use crate::hash::KeyHasher;
 use crate::layout::Geometry;
 use crate::memory::HeapMemory;
@@ -67,10 +67,6 @@ pub(super) fn core(geometry: Geometry) -> Core<HeapMemory> {
     Core { memory: HeapMemory::new(layout.total), layout }
 }
 
-pub(super) fn tenant() -> Tenant {
-    Tenant { pid: 1, start_time: 1, pid_namespace: 1, image: 1 }
-}
-
 /// A participant: a line, hints, and the operations in short.
 pub(super) struct Hand<'a> {
     pub core: &'a Core<HeapMemory>,
@@ -90,7 +86,7 @@ pub(super) const FACTS: Facts<'static> = Facts { hash: &hash, latest_expiry_ms: 
 
 impl<'a> Hand<'a> {
     pub fn new(core: &'a Core<HeapMemory>, world: &'a Bench, line: usize) -> Self {
-        Self { core, world, owner: core.take_line(line, tenant()), hints: Hints { lane: line as u32, ..Hints::default() } }
+        Self { core, world, owner: core.take_line(line, 1), hints: Hints { lane: line as u32, ..Hints::default() } }
     }
 
     pub fn op(&self) -> Op<'_, HeapMemory> {

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::{Change, Content, Core, Decision, Hints, Key, Memory, Outcome, Place, SlotWord, Word};
-use super::{Bench, Dice, FACTS, Hand, core, geometry, hash, tenant};
+use super::{Bench, Dice, FACTS, Hand, core, geometry, hash};
 use crate::layout::{Geometry, Layout, PINS, SLOTS, header, line, segment};
 use crate::memory::{HeapMemory, SharedHalf, SharedWord};
 
@@ -161,7 +161,7 @@ fn a_tail_that_rots_in_the_midst_of_a_claim_is_not_believed() {
     let layout = Geometry { segments: 2, ..geometry(0) }.layout().expect("a valid geometry");
     let core = Core { memory: Stubborn { heap: HeapMemory::new(layout.total), layout }, layout };
     let (world, hints) = (Bench::default(), Hints::default());
-    let owner = core.take_line(0, tenant());
+    let owner = core.take_line(0, 1);
     for number in 0..if cfg!(miri) { 2 } else { 200u64 } {
         let bytes = number.to_le_bytes();
         let content = Content { value: &[1; 100], expiry_ms: None, version: None };
