@@ -45,7 +45,7 @@ const EXCEPTIONS: [(&str, &str); 9] = [
 ];
 
 /// What is no step, though a line looks like one: words of this process alone, and the bodies of what is noted where it is called.
-const NOT_SHARED: [&str; 21] = [
+const NOT_SHARED: [&str; 23] = [
     "CURRENT.store(",
     "hint.store(",
     "hints.sweeping.store(",
@@ -59,6 +59,8 @@ const NOT_SHARED: [&str; 21] = [
     "counter.store(before",
     "pending.store(0",
     "self.page.word(page::",
+    "self.page.word(self.mark)",
+    "self.word.store(address",
     "number.store(",
     "self.child[",
     "self.device.store(",
