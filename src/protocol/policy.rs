@@ -12,7 +12,7 @@
 use core::sync::atomic::Ordering;
 
 use super::ghost::Ghost;
-use super::{Core, Event, Key, Log, Memory, Op, Probe, UNKNOWN_TIME, Word};
+use super::{Core, Event, Key, Log, Memory, Op, Phase, Probe, StateWord, UNKNOWN_TIME, Word};
 use crate::layout::{Layout, header, segment};
 
 /// A newcomer used so often goes to the main log.
@@ -21,6 +21,10 @@ pub(super) const PROMOTION: u8 = 2;
 const NEAR_EPOCHS: u32 = 4;
 /// A log gives way epoch by epoch; there are so many epochs to a capacity.
 const EPOCHS_PER_CAPACITY: u64 = 32;
+
+/// While the main log is empty, of so many keys that come back one opens a segment for it: one that comes back alone is as
+/// likely as not another one with its fingerprint, and would have a segment to itself.
+const FIRST_OF_MAIN: u16 = 16;
 
 /// Where an entry that is new, or comes back, is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,16 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
+    /// Whether nothing is in the main log, where it is bounded by bytes.
+    fn has_no_main(&self) -> bool {
+        let core = self.core;
+        let hinted = self.hints.open[Log::Main as usize].load(Ordering::Relaxed) as usize;
+        let is_main = |state: StateWord| state.log() == Log::Main && state.phase() != Phase::Free;
+        !core.layout.counts_entries
+            && !(hinted < core.layout.segments && is_main(core.state(hinted)))
+            && core.segments_of_logs()[Log::Main as usize] == 0
+    }
+
     /// Where a key that is not there is to go.
     pub(super) fn admit(&self, key: &Key<'_>, units: usize) -> Admission {
         let newcomer = Admission { log: Log::Newcomers, freq: 0 };
@@ -158,6 +172,9 @@ impl<M: Memory> Op<'_, M> {
         let Some(ghost) = self.core.take_ghost(key.hash32, key.tag) else { return newcomer };
         self.count(Event::GhostHit);
         self.core.adapt(ghost, units);
+        if key.tag % FIRST_OF_MAIN != 0 && units * FIRST_OF_MAIN as usize <= self.core.layout.segment_units && self.has_no_main() {
+            return newcomer;
+        }
         Admission { log: Log::Main, freq: if ghost.log == Log::Main { 3 } else { 0 } }
     }
 }

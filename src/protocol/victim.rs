@@ -150,11 +150,14 @@ impl<M: Memory> Core<M> {
         age.saturating_mul((self.layout.segment_units - live) as u64).saturating_mul(weight)
     }
 
-    /// Whether everything alive in a segment is to be saved: where half of it is empty or dead, always; where a quarter is
-    /// dead, if that is not too much to move.
+    /// Whether everything alive in a segment is to be saved: where half of what was written to it is dead, or next to nothing
+    /// is alive, always; where half of it is empty or dead, or a quarter dead, if that is not too much to move. (A segment that
+    /// long entries left half empty gains nothing by being copied to another, and can be copied again at once.)
     pub(super) fn is_worth_compacting(&self, live: usize, tail: usize, purse: &Purse) -> bool {
         let units = self.layout.segment_units;
-        live * 2 <= units || tail.saturating_sub(live) * 4 >= units && purse.is_enough_to_compact(live)
+        let dead = tail.saturating_sub(live);
+        let is_cheap = live <= dead || live * 8 <= units;
+        is_cheap || (live * 2 <= units || dead * 4 >= units) && purse.is_enough_to_compact(live)
     }
 
     /// What the logs hold, in units of the policy.
@@ -162,7 +165,7 @@ impl<M: Memory> Core<M> {
         if self.layout.counts_entries { self.counted() } else { segments().map(|count| count * self.layout.segment_units as u64) }
     }
 
-    fn segments_of_logs(&self) -> [u64; 2] {
+    pub(super) fn segments_of_logs(&self) -> [u64; 2] {
         let mut segments = [0; 2];
         for state in (0..self.layout.segments).map(|segment| self.state(segment)) {
             segments[state.log() as usize] += u64::from(state.phase() != Phase::Free);
