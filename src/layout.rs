@@ -282,12 +282,13 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
 /// Buckets and ghosts: a load of 0.6 with entries of the expected size, and down to 0.2, where no bucket is ever full,
 /// with entries so long that 2 % of the file are enough for that. With `max_entries` a load of 0.4 (0.2 if they are few),
 /// since there a full bucket would evict before the bound is reached. Ghosts are three for four entries: they say little
-/// after three quarters of the capacity were evicted (`protocol::ghost`).
+/// after three quarters of the capacity were evicted (`protocol::ghost`). They are one for each entry where half a per cent of the
+/// file is enough for that (from 800 bytes on). More would do harm: those that are not overwritten in time seem young again.
 fn plan_index(capacity: u64, entry_size: u64, size_is_known: bool, max_entries: u64) -> (u64, u64) {
     let slots = SLOTS as u64;
     let for_load = |fifths: u64| (capacity * 5).div_ceil(entry_size * fifths);
     let by_size = for_load(3).max(for_load(1).min(capacity / 50 / 8)).div_ceil(slots);
-    let ghosts = (capacity / 4 * 3).div_ceil(entry_size);
+    let ghosts = (capacity / 4 * 3).max(capacity.min(capacity / 800 * entry_size)).div_ceil(entry_size);
     if max_entries == 0 {
         return (by_size, ghosts);
     }
