@@ -47,14 +47,7 @@ const SEGMENT_WORDS: [usize; 13] = [
     segment::FORECAST + 8,
     segment::FORECAST + 40,
 ];
-const LINE_WORDS: [usize; 9] = [
-    line::INCARNATION,
-    line::PID,
-    line::COUNTING,
-    line::PINS,
-    line::PINS + 8,
-    line::COUNTERS,
-];
+const LINE_WORDS: [usize; 6] = [line::INCARNATION, line::PID, line::COUNTING, line::PINS, line::PINS + 8, line::COUNTERS];
 
 /// What edits are made to.
 pub trait Spoilt {

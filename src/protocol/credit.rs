@@ -10,7 +10,7 @@
 //!   hot is not lost only because it stands in a row; over any stretch that stores the capacity once, at most 1.95 times
 //!   the capacity is moved.
 //! - Colder entries are refused first, as the credit dwindles; what is refused is evicted. To save what is alive in a
-//!   segment that is mostly dead is never refused.
+//!   segment is never refused where half of what was written to it is dead, or at most an eighth of it is alive.
 //!
 //! What is stored is not counted one by one. A segment that is freed is credited as if all that stood in it had been
 //! stored, and a move, which fills a part of a segment, costs that much more. Where `max_entries` bounds the cache,

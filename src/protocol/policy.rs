@@ -153,14 +153,16 @@ impl<M: Memory> Op<'_, M> {
         }
     }
 
-    /// Whether nothing is in the main log, where it is bounded by bytes.
+    /// Whether nothing is in the main log, where it is bounded by bytes. The segment that was last seen open answers first.
     fn has_no_main(&self) -> bool {
         let core = self.core;
-        let hinted = self.hints.open[Log::Main as usize].load(Ordering::Relaxed) as usize;
+        if core.layout.counts_entries {
+            return false;
+        }
+        let open = self.hints.open[Log::Main as usize].load(Ordering::Relaxed) as usize;
         let is_main = |state: StateWord| state.log() == Log::Main && state.phase() != Phase::Free;
-        !core.layout.counts_entries
-            && !(hinted < core.layout.segments && is_main(core.state(hinted)))
-            && core.segments_of_logs()[Log::Main as usize] == 0
+        let is_seen = open < core.layout.segments && is_main(core.state(open));
+        !is_seen && core.segments_of_logs()[Log::Main as usize] == 0
     }
 
     /// Where a key that is not there is to go.
@@ -172,7 +174,8 @@ impl<M: Memory> Op<'_, M> {
         let Some(ghost) = self.core.take_ghost(key.hash32, key.tag) else { return newcomer };
         self.count(Event::GhostHit);
         self.core.adapt(ghost, units);
-        if key.tag % FIRST_OF_MAIN != 0 && units * FIRST_OF_MAIN as usize <= self.core.layout.segment_units && self.has_no_main() {
+        let is_small = units * usize::from(FIRST_OF_MAIN) <= self.core.layout.segment_units;
+        if is_small && !key.tag.is_multiple_of(FIRST_OF_MAIN) && self.has_no_main() {
             return newcomer;
         }
         Admission { log: Log::Main, freq: if ghost.log == Log::Main { 3 } else { 0 } }
