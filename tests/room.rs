@@ -52,6 +52,25 @@ fn a_counter_that_is_raised_for_ever_evicts_nothing() {
     assert_eq!(evicted(&cache.stats()), 0);
 }
 
+/// What lies in the segment where the others end and the counter begins is saved, however much longer the counter is than they
+/// are: its room is not given away before.
+#[test]
+fn a_long_value_that_is_overwritten_for_ever_evicts_nothing() {
+    for (len, others_len) in [(1000, 100), (5000, 200), (20_000, 8)] {
+        for percent in (76..=86).step_by(lengths(2, 1)) {
+            let builder = Cache::builder().capacity(CAPACITY).max_processes(16).expected_entry_size(others_len / 2 + 32);
+            let cache = builder.anonymous().expect("a cache");
+            let log = cache.stats().log_bytes;
+            let others = log * percent / 100 / (24 + others_len as u64).next_multiple_of(16);
+            (1..others).for_each(|key| cache.set(key.to_le_bytes(), vec![7; others_len]).expect("set"));
+            (0..log * 8 / len as u64).for_each(|_| cache.set(0u64.to_le_bytes(), vec![8; len]).expect("set"));
+            let case = format!("{len} bytes among {others} of {others_len}, {percent} % full");
+            assert_eq!(evicted(&cache.stats()), 0, "{case}");
+            assert_eq!(present(&cache, 0..others), others as usize, "{case}");
+        }
+    }
+}
+
 #[test]
 fn overwriting_at_random_evicts_nothing_while_a_quarter_is_dead() {
     let (cache, room) = cache();

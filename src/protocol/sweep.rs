@@ -41,8 +41,8 @@ pub(super) enum Mercy {
 pub enum Step {
     /// Another holds the segment.
     Taken,
-    /// Some entries were handled; so many were evicted.
-    Walked(u64),
+    /// Some entries were handled, of so many units, be they alive or dead.
+    Walked(usize),
     /// The segment is free.
     Freed,
     /// It stays, as the youngest: an entry too long to copy deserved that.
@@ -58,6 +58,8 @@ pub(super) struct Walk {
     pub segment: usize,
     pub generation: u64,
     pub log: Log,
+    /// Where this step began.
+    pub begin: usize,
     pub hand: usize,
     pub tail: usize,
     pub flags: u64,
@@ -171,6 +173,7 @@ impl<M: Memory> Op<'_, M> {
             segment,
             generation,
             log,
+            begin: hand,
             hand,
             tail,
             flags,
@@ -313,7 +316,7 @@ impl<M: Memory> Op<'_, M> {
     fn end_step(&self, walk: &mut Walk, held: StateWord) -> Step {
         let core = self.core;
         self.release_targets(walk);
-        let evicted = walk.evicted.entries.iter().sum();
+        let evicted: u64 = walk.evicted.entries.iter().sum();
         let sealed = StateWord::sealed(walk.log);
         // Of a segment that is swept for room, the last step stands for all: a clock is dear.
         if evicted > 0 && (walk.hand >= walk.tail || core.layout.counts_entries) {
@@ -322,7 +325,7 @@ impl<M: Memory> Op<'_, M> {
         if walk.hand < walk.tail {
             self.store_hand(walk);
             core.swap_state(walk.segment, held, sealed);
-            return if walk.is_stuck && evicted == 0 { Step::Stuck } else { Step::Walked(evicted) };
+            return if walk.is_stuck && evicted == 0 { Step::Stuck } else { Step::Walked(walk.hand - walk.begin) };
         }
         if walk.flags & RETAINED != 0 {
             core.give_birth(walk.segment);

@@ -6,7 +6,7 @@ use super::append::SHORT;
 use super::credit::Purse;
 use super::sweep::{HAND_MASK, Mercy, STEP_ENTRIES, STEP_UNITS, Step};
 use super::{Core, Log, Memory, Op, Owner, Phase, StateWord, Word};
-use crate::layout::{UNIT, header, segment};
+use crate::layout::{header, segment};
 
 /// Steps after which a call that finds no room has no mercy left.
 const STEPS_WITH_MERCY: u32 = 512;
@@ -16,6 +16,14 @@ const STEPS_AT_ONCE: u32 = 32;
 pub(super) const STEPS_FOR_THIS_LOG: u32 = 128;
 /// Steps after which it gives up.
 const STEPS: u32 = 4096;
+
+/// For each unit that is stored so many are swept while free segments are short, whatever the lengths of the entries that lie
+/// there: else those that are stored could take the room that was meant for the survivors of a walk, before its end.
+const SWEPT_FOR_EACH_STORED: usize = 4;
+/// So many units at most for one set, ...
+const MOST_SWEPT: usize = 8 * STEP_UNITS;
+/// ... and in so many steps.
+const STEPS_OF_A_SET: u32 = 64;
 
 /// A segment as the choice of a victim sees it.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +38,8 @@ struct Candidate {
 struct Survey {
     /// A walk that was begun.
     begun: Option<usize>,
+    /// A sealed segment in which nothing is alive.
+    all_dead: Option<usize>,
     /// The sealed segment with the fewest live units, and those.
     deadest: Option<(usize, usize)>,
     /// The mostly dead segment that is most worth compacting, and how much it is.
@@ -114,6 +124,9 @@ impl<M: Memory> Core<M> {
             if hand != 0 {
                 survey.begun = Some(segment);
             }
+            if live == 0 {
+                survey.all_dead = Some(segment);
+            }
             if hand == 0 {
                 survey.dead += (tail as usize).saturating_sub(live);
             }
@@ -186,16 +199,16 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
-    /// give way. An OPEN one is sealed first.
+    /// The segment to sweep next: one in which nothing is alive, for it needs no room elsewhere, and a walk that was begun may be
+    /// waiting for some; a walk that was begun, a mostly dead segment, or the oldest of the log that has to give way. An OPEN one
+    /// is sealed first.
     fn choose_victim(&self, survey: &Survey) -> Option<Victim> {
-        let mostly_dead = survey.mostly_dead;
         let as_it_is = |segment| Some(Victim { segment, is_compacted: false });
         // Where entries are evicted one by one, the walks that were begun are those of the oldest segments: they end by
         // themselves, and to compact them would make their entries young again.
         let is_counted = self.core.layout.counts_entries;
-        let (first, second) = if is_counted { (mostly_dead, None) } else { (None, mostly_dead) };
-        let chosen = first.map(|(segment, _)| segment).or(survey.begun).or(second.map(|(segment, _)| segment));
+        let mostly_dead = survey.mostly_dead.map(|(segment, _)| segment);
+        let chosen = if is_counted { mostly_dead.or(survey.begun) } else { survey.all_dead.or(survey.begun).or(mostly_dead) };
         if let Some(segment) = chosen {
             return as_it_is(segment);
         }
@@ -316,8 +329,8 @@ impl<M: Memory> Op<'_, M> {
             && self.core.tail(segment) * 16 < self.core.layout.segment_units * sixteenths
     }
 
-    /// What every set does while free segments are short: a step, or several if it stored much, so that a segment is
-    /// free before it is needed.
+    /// What every set does while free segments are short: a step, or several if it stored much for what is swept, so that a
+    /// segment is free before it is needed.
     pub(super) fn sweep_a_little(&self, units: usize) {
         let pressure = self.core.memory.word(header::PRESSURE);
         match pressure.load(Ordering::Relaxed) {
@@ -325,12 +338,20 @@ impl<M: Memory> Op<'_, M> {
             SHORT if self.has_time(units) => return,
             _ => {}
         }
-        let steps = (units * 4 * UNIT / (16 << 10)).clamp(1, 8);
-        for _ in 0..steps {
-            let Some(step) = self.sweep_once(Mercy::Policy).filter(|&step| step != Step::Stuck) else { return };
-            if step == Step::Freed {
-                let is_enough = self.core.count_free() > self.core.reserve();
-                pressure.store(if is_enough { 0 } else { SHORT }, Ordering::Relaxed);
+        let wanted = (units * SWEPT_FOR_EACH_STORED).min(MOST_SWEPT);
+        let mut swept = 0;
+        for _ in 0..STEPS_OF_A_SET {
+            match self.sweep_once(Mercy::Policy) {
+                None | Some(Step::Stuck) => return,
+                Some(Step::Freed) => {
+                    let is_enough = self.core.count_free() > self.core.reserve();
+                    pressure.store(if is_enough { 0 } else { SHORT }, Ordering::Relaxed);
+                    return;
+                }
+                Some(Step::Walked(units)) => swept += units,
+                Some(Step::Taken | Step::Kept | Step::Pinned(_)) => swept += STEP_UNITS,
+            }
+            if swept >= wanted {
                 return;
             }
         }
