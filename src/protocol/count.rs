@@ -52,7 +52,7 @@ const DOUBT_EVERY: u32 = 32;
 
 /// What came of asking for one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reserve {
+pub(super) enum Reserve {
     /// Counted, or not bounded at all.
     Granted,
     /// There are `max_entries` already.

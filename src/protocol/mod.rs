@@ -5,6 +5,7 @@
 //! reasons are in `docs/design.md`; a comment `R3` here cites rule 3 of that page.
 
 mod append;
+mod bound;
 mod count;
 mod credit;
 mod entry;
@@ -38,7 +39,6 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub use append::Claim;
-pub use count::Reserve;
 pub use entry::Content;
 pub use find::{Found, Plain, Probe};
 pub use mutant::Mutant;

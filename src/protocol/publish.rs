@@ -10,13 +10,11 @@ use core::sync::atomic::Ordering;
 use super::append::{Appended, Purpose};
 use super::tally::Tally;
 use super::victim::STEPS_FOR_THIS_LOG;
-use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, Reserve, SlotWord, wanted};
+use super::{Claim, Content, Event, Found, Key, Kind, Log, Memory, Mutant, Op, Probe, SlotWord, wanted};
 use crate::layout::SLOTS;
 
 /// After so many attempts to replace a word, a plain set evicts it instead and inserts.
 const REPLACE_ATTEMPTS: u32 = 8;
-/// After so many attempts to get below the bound on the entries, the write is dropped.
-const ATTEMPTS_TO_COUNT: u32 = 4096;
 /// After so many attempts in all, the write is dropped. Every attempt that fails means that another operation made a
 /// step.
 const ATTEMPTS: u32 = 10_000;
@@ -112,26 +110,6 @@ impl<M: Memory> Op<'_, M> {
                 Plan { log: admission.log, freq: admission.freq, is_one_more }
             }
         }
-    }
-
-    /// Counts one entry more, evicting one if there are as many as there may be.
-    pub(super) fn reserve_one(&self) -> bool {
-        let mut in_vain = 0;
-        for _ in 0..ATTEMPTS_TO_COUNT {
-            if self.reserve_entry() == Reserve::Granted {
-                return true;
-            }
-            self.doubt_the_count();
-            if !self.evict_for_count() {
-                // Others hold what could be evicted, or the count is wrong.
-                in_vain += 1;
-                self.core.memory.pause(in_vain);
-                if in_vain % 16 == 0 && !self.core.recount(self.owner) && !self.reclaim_counting() && in_vain >= 64 {
-                    return false;
-                }
-            }
-        }
-        false
     }
 
     /// A segment of a log with room, if need be by sweeping. `effort` is what all attempts of the operation came to: were it

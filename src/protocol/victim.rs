@@ -27,10 +27,10 @@ const STEPS_OF_A_SET: u32 = 64;
 
 /// A segment as the choice of a victim sees it.
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
-    segment: usize,
-    birth: u64,
-    is_open: bool,
+pub(super) struct Candidate {
+    pub segment: usize,
+    pub birth: u64,
+    pub is_open: bool,
 }
 
 /// What one look over the segment table says.
@@ -64,12 +64,12 @@ struct Victim {
     is_compacted: bool,
 }
 
-fn pack(segment: usize, birth: u64) -> u64 {
+pub(super) fn pack(segment: usize, birth: u64) -> u64 {
     birth << 8 | segment as u64
 }
 
 impl<M: Memory> Core<M> {
-    fn field(&self, segment: usize, field: usize) -> u64 {
+    pub(super) fn field(&self, segment: usize, field: usize) -> u64 {
         self.load(self.layout.segment_at(segment, field), Ordering::Relaxed)
     }
 
@@ -174,7 +174,7 @@ impl<M: Memory> Core<M> {
     }
 
     /// What the logs hold, in units of the policy.
-    fn log_sizes(&self, segments: impl FnOnce() -> [u64; 2]) -> [u64; 2] {
+    pub(super) fn log_sizes(&self, segments: impl FnOnce() -> [u64; 2]) -> [u64; 2] {
         if self.layout.counts_entries { self.counted() } else { segments().map(|count| count * self.layout.segment_units as u64) }
     }
 
@@ -193,7 +193,7 @@ impl<M: Memory> Core<M> {
     }
 
     /// The log that has to give way.
-    fn log_to_sweep(&self, sizes: [u64; 2]) -> Log {
+    pub(super) fn log_to_sweep(&self, sizes: [u64; 2]) -> Log {
         if sizes[1] == 0 || sizes[0] > self.share().max(1) { Log::Newcomers } else { Log::Main }
     }
 }
@@ -355,55 +355,5 @@ impl<M: Memory> Op<'_, M> {
                 return;
             }
         }
-    }
-
-    /// A step towards one entry less, because there are as many as there may be. The bytes of what is evicted stay
-    /// until their segment is swept. `false`: nothing was done, since others hold what could be evicted, or nothing is
-    /// there.
-    pub(super) fn evict_for_count(&self) -> bool {
-        if self.core.layout.geometry.is_exact_lru() {
-            return self.evict_least_recent().is_some();
-        }
-        if self.core.layout.counts_entries && self.harvest() {
-            return true;
-        }
-        let log = self.core.log_to_sweep(self.core.log_sizes(|| self.core.segments_of_logs()));
-        let Some(first) = self.oldest_unswept(log).or_else(|| self.oldest_unswept(log.other())) else { return false };
-        if !first.is_open {
-            return self.sweep_step(first.segment, Mercy::Policy, 1) != Step::Taken;
-        }
-        let state = self.core.state(first.segment);
-        if let Some(owner) = self.owner
-            && state.phase() == Phase::Open
-            && let Some(claim) = self.core.claim(first.segment, state, state.log(), owner)
-        {
-            self.evict_from_open(claim, state.log());
-            return true;
-        }
-        false
-    }
-
-    /// The oldest segment of a log in which something is left to sweep: the one of last time, or by a look over the
-    /// table.
-    fn oldest_unswept(&self, log: Log) -> Option<Candidate> {
-        let core = self.core;
-        let as_candidate = |segment: usize| {
-            let state = core.state(segment);
-            let is_open = state.phase() == Phase::Open;
-            let hand = core.field(segment, segment::HAND) & HAND_MASK;
-            let has_more = hand < core.tail(segment) as u64 && (is_open || state.phase() == Phase::Sealed);
-            (has_more && state.log() == log).then(|| Candidate { segment, birth: core.field(segment, segment::BIRTH), is_open })
-        };
-        let hint = &self.hints.evicting[log as usize];
-        let hinted = hint.load(Ordering::Relaxed);
-        let segment = (hinted & 0xff) as usize;
-        if segment < core.layout.segments
-            && let Some(candidate) = as_candidate(segment).filter(|candidate| pack(segment, candidate.birth) == hinted)
-        {
-            return Some(candidate);
-        }
-        let first = (0..core.layout.segments).filter_map(as_candidate).min_by_key(|candidate| candidate.birth)?;
-        hint.store(pack(first.segment, first.birth), Ordering::Relaxed);
-        Some(first)
     }
 }
