@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ pub(super) mod page {
     /// Offset of this process's time namespace, in nanoseconds.
     pub const CLOCK_OFFSET: usize = 10;
     /// What keeps the lock of this process's line.
-    pub const ANCHOR: usize = 11;
+    pub const LINE_ANCHOR: usize = 11;
     /// 1 if the descriptor in the place of that name is this very process's own.
     pub const HAS_LINE: usize = 12;
     /// The same of the next.
@@ -52,6 +52,10 @@ pub(super) mod page {
     pub const HAS_SPARE: usize = 14;
     /// The same of the last.
     pub const HAS_CHILD: usize = 15;
+    /// What keeps the locks under which this process recovers what others held.
+    pub const PROBE_ANCHOR: usize = 16;
+    /// 1 if one description serves for the line and for asking after others.
+    pub const IS_SHARED: usize = 17;
 }
 
 /// Whoever attaches asks for the life of so many others: each question is a system call that walks the list of the
@@ -80,6 +84,11 @@ pub(super) struct Seat {
     spare: Descriptor,
     /// While a fork is under way: what is going to be the child's spare one.
     child: Descriptor,
+}
+
+/// Something closed a descriptor by force while it was in use.
+fn lost() -> NotAttached {
+    NotAttached::Io(io::Error::from_raw_os_error(libc::EBADF))
 }
 
 fn encode(owner: Owner) -> u64 {
@@ -125,8 +134,13 @@ impl Seat {
         self.kind.memory
     }
 
-    fn anchor(&self) -> Anchor<'_> {
-        self.page.anchor(page::ANCHOR)
+    /// The anchors of the line's lock, and of the locks under which others' things are recovered.
+    fn line_anchor(&self) -> Anchor<'_> {
+        self.page.anchor(page::LINE_ANCHOR)
+    }
+
+    fn probe_anchor(&self) -> Anchor<'_> {
+        self.page.anchor(page::PROBE_ANCHOR)
     }
 
     /// Who this process is, if it has a line.
@@ -146,33 +160,59 @@ impl Seat {
             return Ok(owner);
         }
         self.drop_copies();
-        self.open_line().map_err(NotAttached::Io)?;
-        let fd = self.line.get().ok_or_else(|| NotAttached::Io(io::Error::from_raw_os_error(libc::EBADF)))?;
-        let kept = self.anchor().hold(fd).map_err(NotAttached::Io);
-        let taken = kept.and_then(|()| self.take_line_by(core, fd));
+        let was_spare = self.open_line().map_err(NotAttached::Io)?;
+        let taken = self.take_line(core);
         if taken.is_err() {
-            let _ = lock::unlock(fd, 0, 0);
-            self.anchor().release();
+            self.give_up(was_spare);
         }
         let owner = taken?;
         // Release: pairs with the acquire in `owner`.
         self.page.word(page::OWNER).store(encode(owner), Ordering::Release);
-        self.leave_lock_to_anchor();
         Ok(owner)
     }
 
-    fn take_line_by(&self, core: &Core<MappedMemory>, fd: BorrowedFd<'_>) -> Result<Owner, NotAttached> {
+    fn take_line(&self, core: &Core<MappedMemory>) -> Result<Owner, NotAttached> {
+        let fd = self.line.get().ok_or_else(lost)?;
         boot::enter(core, fd, self.kind.memory).map_err(NotAttached::Io)?;
         let owner = self.take_any_line(core, fd)?;
         boot::leave(fd).map_err(NotAttached::Io)?;
         self.recover_some(core, fd, usize::from(owner.line));
+        // Whether the number that was used up to here stood for the right thing all the time.
+        self.line.get().ok_or_else(lost)?;
+        self.leave_lock_to_anchor().map_err(NotAttached::Io)?;
+        if self.page.word(page::IS_SHARED).load(Ordering::Relaxed) == 0 {
+            let probe = self.probe.get().ok_or_else(lost)?;
+            let is_locked = lock::locked_by_another(probe, self.line_byte(usize::from(owner.line)), 1);
+            if !is_locked.map_err(NotAttached::Io)? {
+                return Err(lost());
+            }
+        }
         Ok(owner)
+    }
+
+    /// After an attach that failed. What it may have locked is free again, and what it may have written into a line is that of a
+    /// dead process.
+    fn give_up(&self, was_spare: bool) {
+        for place in [&self.line, &self.probe] {
+            if let Some(fd) = place.get() {
+                let _ = lock::unlock(fd, 0, 0);
+            }
+        }
+        self.line_anchor().release();
+        self.probe_anchor().release();
+        let _ = fork::between_forks(|| {
+            if was_spare {
+                self.spare.put_from(&self.line);
+            }
+        });
+        self.line.close();
+        self.probe.close();
     }
 
     /// In a child that ran no fork handler: closes its copies of its parent's descriptors, which locks must not be taken by, and
     /// forgets what the parent counted. The caller holds the lock for attaching.
     fn drop_copies(&self) {
-        for place in [&self.line, &self.probe, &self.spare] {
+        for place in [&self.line, &self.probe, &self.spare, &self.child] {
             if place.close_copy() {
                 self.lanes.forget();
             }
@@ -189,37 +229,51 @@ impl Seat {
         }
     }
 
-    /// Sees to it that there is a descriptor to lock a line by. Nobody forks between its opening and the moment that a
-    /// fork's handler finds it, else a child would have a copy that nothing closes, and with it the lock.
-    fn open_line(&self) -> io::Result<()> {
-        if self.line.get().is_some() {
-            return Ok(());
-        }
+    /// Opens what a line is going to be locked by, and anchors it. Nobody forks meanwhile, else a child would have a copy that
+    /// nothing closes, or a mapping, and with it the lock. Opened anew if possible: of the spare one a child by a bare `clone` may
+    /// have a copy. Tells whether it was the spare one.
+    fn open_line(&self) -> io::Result<bool> {
         fork::between_forks(|| {
-            match self.spare.take() {
-                Some(spare) => self.line.put(spare),
-                None => self.line.put(self.reopen()?),
-            }
-            Ok(())
+            let (line, was_spare) = match self.reopen() {
+                Ok(line) => (OwnedFd::from(line), false),
+                Err(error) => (self.spare.take().ok_or(error)?, true),
+            };
+            self.line.put(line);
+            let fd = self.line.get().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+            self.line_anchor().hold(fd)?;
+            Ok(was_spare)
         })?
     }
 
     /// Closes the descriptor that the line was locked by, and opens another one to ask after others by. Where that cannot be
     /// had, or the file system is not known to let a mapping keep what is mapped, the first one serves for both.
-    fn leave_lock_to_anchor(&self) {
-        let _ = fork::between_forks(|| match self.reopen() {
-            Ok(probe) if self.kind.known => {
-                self.probe.put(probe);
+    fn leave_lock_to_anchor(&self) -> io::Result<()> {
+        fork::between_forks(|| {
+            let is_alone = self.kind.known && self.open_probe().is_ok();
+            if is_alone {
                 self.line.close();
+            } else {
+                self.probe.put_from(&self.line);
             }
-            _ => self.probe.put_from(&self.line),
-        });
+            self.page.word(page::IS_SHARED).store(u64::from(!is_alone), Ordering::Relaxed);
+            self.spare.close();
+        })
+    }
+
+    /// To be called while nobody forks.
+    fn open_probe(&self) -> io::Result<()> {
+        let probe = self.reopen()?;
+        if self.kind.known {
+            self.probe_anchor().hold(probe.as_fd())?;
+        }
+        self.probe.put(probe);
+        Ok(())
     }
 
     /// What others are asked after by, opened anew if something closed it by force.
     fn probe(&self) -> Option<BorrowedFd<'_>> {
         if self.probe.get().is_none() {
-            fork::between_forks(|| self.reopen().map(|probe| self.probe.put(probe))).ok()?.ok()?;
+            fork::between_forks(|| self.open_probe()).ok()?.ok()?;
         }
         self.probe.get()
     }
@@ -257,7 +311,10 @@ impl Seat {
         let taken = (0..core.lines_used()).filter(|&line| line != own && core.incarnation(line) != 0);
         for line in taken.take(PROBES) {
             if lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).unwrap_or(false) {
-                core.recover_line(line);
+                // Its number may have been another's by then.
+                if self.line.get().is_some() {
+                    core.recover_line(line);
+                }
                 let _ = lock::unlock(fd, self.line_byte(line), 1);
             }
         }
@@ -280,33 +337,41 @@ impl Seat {
         if !lock::try_lock(fd, self.line_byte(line), 1, Kind::Exclusive).unwrap_or(false) {
             return false;
         }
-        let recovered =
-            if core.incarnation(line) != suspect.incarnation { core.recover_former(suspect) } else { core.recover_line(line) };
-        // Should this fail, the line stays locked until this process ends, which costs one line.
+        let recovered = if self.probe.get().is_none() {
+            false // what was locked may have been another file: something closed the descriptor by force since
+        } else if core.incarnation(line) != suspect.incarnation {
+            core.recover_former(suspect)
+        } else {
+            core.recover_line(line)
+        };
+        // Should this fail, as the descriptor was closed by force, the line stays locked until another one is opened.
         let _ = lock::unlock(fd, self.line_byte(line), 1);
         recovered
     }
 
-    /// Gives the line back and closes what this process opened. In a child that never attached it only closes.
+    /// Gives the line back.
     pub fn leave(&self, core: &Core<MappedMemory>) {
-        if let Some(owner) = self.owner() {
-            core.leave_line(owner);
-            self.page.word(page::OWNER).store(0, Ordering::Release);
-            // Given up by name where a descriptor has the same description: a child that another thread starts at this moment has
-            // a copy of it until it runs its own program.
-            if let Some(fd) = self.probe.get() {
-                let _ = lock::unlock(fd, 0, 0);
-            }
-            self.anchor().release();
+        let Some(owner) = self.owner() else { return };
+        core.leave_line(owner);
+        self.page.word(page::OWNER).store(0, Ordering::Release);
+        // Given up by name where a descriptor has the same description: a child that another thread starts at this moment has
+        // a copy of it until it runs its own program.
+        if self.page.word(page::IS_SHARED).load(Ordering::Relaxed) != 0
+            && let Some(fd) = self.probe.get()
+        {
+            let _ = lock::unlock(fd, self.line_byte(usize::from(owner.line)), 1);
         }
-        for place in [&self.line, &self.probe, &self.spare] {
-            place.close();
-        }
+        self.line_anchor().release();
+        self.probe_anchor().release();
     }
 }
 
 impl Drop for Seat {
+    /// Closes what this process opened, and a child's copies.
     fn drop(&mut self) {
+        for place in [&self.line, &self.probe, &self.spare, &self.child] {
+            place.close();
+        }
         if self.id.is_open_as(self.file.as_raw_fd()) {
             // SAFETY: the last use of this field; the number is open, on the file that it was opened for.
             unsafe { ManuallyDrop::drop(&mut self.file) };

@@ -35,8 +35,9 @@ impl WipedPage {
 }
 
 impl Anchor<'_> {
-    /// Keeps a description that is open for reading. To be called before anything of it is locked, and by one thread at a
-    /// time. What was kept here before is given up.
+    /// Keeps a description that is open for reading. To be called before anything of it is locked, by one thread at a
+    /// time, and while nobody forks ([`between_forks`](super::fork::between_forks)): a child that comes in the middle of this
+    /// inherits the mapping. What was kept here before is given up.
     pub(crate) fn hold(self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.release();
         // SAFETY: a new mapping at an address that the kernel chooses touches no memory that is in use, and nobody may look
@@ -49,13 +50,13 @@ impl Anchor<'_> {
         self.word.store(address as u64, Ordering::Relaxed);
         // SAFETY: the range is the mapping just made. The calls change only what a child and a core dump find there.
         let result = unsafe {
+            let result = libc::madvise(address, BYTES, libc::MADV_DONTFORK);
             libc::madvise(address, BYTES, libc::MADV_DONTDUMP);
-            libc::madvise(address, BYTES, libc::MADV_DONTFORK)
+            result
         };
-        let error = io::Error::last_os_error();
         if result != 0 {
             self.release();
-            return Err(error);
+            return Err(io::Error::from_raw_os_error(libc::EINVAL)); // a kernel without it (before Linux 2.6.16)
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::create::{check_directory, link, open_unnamed, sibling};
 use super::file::{self, FileOptions};
-use super::{fork, lock};
+use super::{description, fork, lock};
 use crate::error::OpenError;
 use crate::fault;
 
@@ -54,7 +54,7 @@ impl Held {
     /// Runs something with the descriptor if there is one that was not closed by force.
     fn with<T>(&self, run: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         let number = self.descriptor();
-        let is_ours = fork::same_file(number, self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed));
+        let is_ours = description::same_file(number, self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed));
         // SAFETY: the number is open on the file that was opened here, and only `close` closes it, in this same thread.
         is_ours.then(|| run(unsafe { BorrowedFd::borrow_raw(number) }))
     }

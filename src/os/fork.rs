@@ -9,7 +9,6 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::io;
-use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
@@ -94,35 +93,40 @@ fn registry_or_new() -> io::Result<&'static Registry> {
     }
 }
 
+/// How long a thread waits for a fork that is under way. Not for ever: that fork's other handlers may be waiting for this very
+/// thread.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Registers a handler, for as long as anything holds it: dropping the last reference is all it takes to be rid of it.
+/// Fails as [`between_forks`] does.
 pub(crate) fn register(handler: &Arc<dyn ForkHandler>) -> io::Result<()> {
-    let registry = registry_or_new()?;
     if CHANGING.get() {
         return Err(io::Error::new(io::ErrorKind::WouldBlock, "a fork handler is being registered by this very thread"));
     }
-    changing(|| {
-        let _guard = if holds_lock() { None } else { Some(registry.page.lock(0).lock()) };
+    let registry = registry_or_new()?;
+    between_forks(|| {
         registry.install()?;
         // SAFETY: this thread holds the lock, and `CHANGING` shows that it is not already inside this or `Registry::begin`.
         let handlers = unsafe { &mut *registry.handlers.get() };
         handlers.retain(|handler| handler.strong_count() > 0);
         handlers.push(Arc::downgrade(handler));
         Ok(())
-    })
+    })?
 }
 
 /// Runs something that a fork with handlers does not come in between of, such as opening a descriptor and putting it where
-/// a handler finds it. It waits a moment for a fork that is under way, not for ever: that fork's other handlers may be
-/// waiting for this very thread.
+/// a handler finds it. It waits for a fork that is under way, and after three seconds fails with [`io::ErrorKind::TimedOut`].
 pub(crate) fn between_forks<T>(run: impl FnOnce() -> T) -> io::Result<T> {
-    const PATIENCE: Duration = Duration::from_millis(200);
     let registry = registry_or_new()?;
     let is_inside = CHANGING.get() || holds_lock();
-    Ok(changing(|| {
-        let _guard = if is_inside { None } else { registry.page.lock(0).lock_within(PATIENCE) };
-        run()
-    }))
+    changing(|| {
+        let guard = if is_inside { None } else { registry.page.lock(0).lock_within(PATIENCE) };
+        if guard.is_some() || is_inside { Ok(run()) } else { Err(io::Error::new(io::ErrorKind::TimedOut, BUSY_FORKING)) }
+    })
 }
+
+const BUSY_FORKING: &str = "another thread has been forking this process for more than 3 s, or one of its `pthread_atfork` \
+    handlers waits for this thread: try again when the fork is over";
 
 /// Whether this thread holds the lock for a fork under way. In a child it does not, as the lock was wiped.
 fn holds_lock() -> bool {
@@ -203,16 +207,6 @@ fn finish(run: impl Fn(&dyn ForkHandler)) {
     });
     // After the lock: a handler whose last reference this is may do anything when it is dropped.
     drop(handlers);
-}
-
-/// Whether a descriptor is open and belongs to this file. To be asked before an inherited descriptor is closed, whose number
-/// may have come to be a stranger's.
-pub(crate) fn same_file(fd: RawFd, device: u64, inode: u64) -> bool {
-    // SAFETY: `stat` is a plain struct of integers, for which all zero is a value.
-    let mut status: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: any number may be asked for; the pointer is to a `stat` that lives across the call.
-    let known = super::retry(|| unsafe { libc::fstat(fd, &raw mut status) }).is_ok();
-    known && status.st_dev == device && status.st_ino == inode
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | [`anchor`] | a lock that this process has for as long as it has its memory |
 //! | [`clock`] | how late is it, on a clock that all processes of a machine share |
 //! | [`create`] | a new file that appears under its name only when it is complete |
+//! | [`description`] | what a descriptor stands for, whatever closed and opened others meanwhile |
 //! | [`mod@file`] | an existing file, opened so that nothing but a trusted regular file is accepted |
 //! | [`filesystem`] | is the file system one that is known to work |
 //! | [`fork`] | handlers that run around each fork |
@@ -25,6 +26,7 @@ pub(crate) mod anchor;
 pub(crate) mod clock;
 pub(crate) mod create;
 pub(crate) mod creation;
+pub(crate) mod description;
 pub(crate) mod file;
 pub(crate) mod filesystem;
 pub(crate) mod fork;

@@ -233,14 +233,3 @@ fn a_failed_fork_gives_the_lock_back() {
     });
     child.expect_success();
 }
-
-#[test]
-fn a_descriptor_is_known_by_its_file() {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::File::open("/").unwrap();
-    let metadata = file.metadata().unwrap();
-    assert!(same_file(file.as_raw_fd(), metadata.dev(), metadata.ino()));
-    assert!(!same_file(file.as_raw_fd(), metadata.dev(), metadata.ino() + 1));
-    assert!(!same_file(-1, metadata.dev(), metadata.ino()));
-}
