@@ -279,7 +279,9 @@ pub enum SetError {
     ZeroTtl,
     /// This process has no line in the registry, so that it may read and not write.
     NotAttached(NotAttached),
-    /// There is no room at this moment, and a conditional operation changes nothing rather than guess.
+    /// There is no room at this moment, or others changed the key at each of thousands of attempts, as the closure of an
+    /// [`update`](crate::Cache::update) does that stores under the same key; a conditional operation changes nothing rather than
+    /// guess.
     Busy,
 }
 
@@ -302,7 +304,9 @@ impl fmt::Display for SetError {
             Self::NotAttached(source) => {
                 write!(f, "this process is not attached to the cache, and may only read: {source}")
             }
-            Self::Busy => f.write_str("the cache has no room at this moment, and nothing is changed: try again"),
+            Self::Busy => f.write_str(
+                "the cache has no room at this moment, or others keep changing this key, and nothing is changed: try again",
+            ),
         }
     }
 }

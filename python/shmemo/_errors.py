@@ -136,7 +136,7 @@ class RegistryFull(NotAttached):
 
 
 class Busy(SetError, BlockingIOError):
-    """There is no room at this moment, and nothing is changed."""
+    """There is no room at this moment, or others keep changing this key, and nothing is changed."""
 
 
 class UnsupportedKey(SetError, TypeError):

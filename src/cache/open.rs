@@ -12,7 +12,7 @@ use super::seat::Seat;
 use super::{Builder, Cache, Inner, OnMismatch, boot};
 use crate::error::{ANONYMOUS, NotAttached, OpenError};
 use crate::hash::KeyHasher;
-use crate::header::{FirstWords, Header};
+use crate::header::{FirstWords, Header, MAGIC};
 use crate::layout::{Geometry, Layout, Request};
 use crate::memory::MappedMemory;
 use crate::os::clock::{self, Clock};
@@ -24,7 +24,7 @@ use crate::protocol::Core;
 const ATTEMPTS: u32 = 16;
 
 fn options(builder: &Builder) -> FileOptions {
-    FileOptions { mode: builder.mode, allow_unknown_filesystem: builder.allow_unknown_filesystem }
+    FileOptions { mode: builder.mode, allow_unknown_filesystem: builder.allow_unknown_filesystem, magic: MAGIC }
 }
 
 fn check(builder: &Builder) -> Result<(), OpenError> {

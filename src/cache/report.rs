@@ -88,7 +88,8 @@ impl fmt::Display for Corruption {
         }?;
         write!(
             f,
-            "Reads stay safe and give at worst a miss; to get all the room back, delete the file or open it with OnMismatch::Recreate"
+            "Reads stay safe and give at worst a miss; to get all the room back, delete the file, or drop the anonymous cache, and \
+             create another"
         )
     }
 }

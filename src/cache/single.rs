@@ -170,8 +170,8 @@ impl Cache {
         taken.filter(|_| outcome == Outcome::Removed)
     }
 
-    /// Gives the entry of a key another time to live, rounded up to milliseconds; `None` for ever. One atomic step. Tells
-    /// whether there is such an entry. A zero time to live changes nothing and gives `false`, as do a write for which there
+    /// Gives the entry of a key another time to live, rounded up to milliseconds; `None` for ever. One atomic step, and a
+    /// use of the entry like a get. Tells whether there is such an entry. A zero time to live changes nothing and gives `false`, as do a write for which there
     /// is no room and a process that could not attach.
     pub fn touch(&self, key: impl AsRef<[u8]>, ttl: Option<Duration>) -> bool {
         let expiry_ms = match ttl.map(ttl_to_ms) {
@@ -188,7 +188,11 @@ impl Cache {
                 Some((probe, value)) if probe.expiry_ms != expiry_ms => {
                     Decision::Store(Change { value: std::mem::take(value).into(), expiry_ms, version: probe.version })
                 }
-                _ => Decision::Keep,
+                Some((probe, _)) => {
+                    self.inner.core.note_use(probe.slot_at, probe.word);
+                    Decision::Keep
+                }
+                None => Decision::Keep,
             }
         });
         match outcome {

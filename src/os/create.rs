@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -30,7 +30,7 @@ pub(crate) fn create_file(
     fault::point();
     let temporary = sibling(path, ".shmemo-tmp")?;
     // A creator that was killed may have left one. Nobody else uses it while the lock is held.
-    remove_stale(&temporary)?;
+    remove_stale(&temporary, options.magic)?;
     fault::point();
     if let Some(file) = open_unnamed(path)? {
         let opened = fill(file, path, options, len, init)?;
@@ -243,13 +243,28 @@ fn unpublished(path: &Path, source: io::Error) -> OpenError {
     }
 }
 
-fn remove_stale(temporary: &Path) -> Result<(), OpenError> {
+fn remove_stale(temporary: &Path, magic: [u8; 8]) -> Result<(), OpenError> {
+    if !is_a_creators(temporary, magic) {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is no cache, nor the beginning of one: move it away");
+        return Err(OpenError::io("use the temporary name", temporary, source));
+    }
     match fs::remove_file(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(OpenError::io("remove what a killed creator left", temporary, error))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether what has the temporary name, if anything, is what a creator makes: a file that is empty, begins with zeros, since its
+/// header is written last, or begins as a cache does.
+fn is_a_creators(temporary: &Path, magic: [u8; 8]) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(temporary) else { return true };
+    let mut begin = [0; 8];
+    let options =
+        OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK).open(temporary);
+    let read = || options.and_then(|mut file| file.read_exact(&mut begin));
+    metadata.is_file() && (metadata.len() == 0 || read().is_ok() && (begin == [0; 8] || begin == magic))
 }
 
 /// Says early, before a lock file is made, that a directory is missing or on a file system that is refused.

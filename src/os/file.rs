@@ -17,6 +17,8 @@ pub(crate) struct FileOptions {
     pub(crate) mode: u32,
     /// Accepts file systems that are not known to work.
     pub(crate) allow_unknown_filesystem: bool,
+    /// What a file of this crate begins with.
+    pub(crate) magic: [u8; 8],
 }
 
 /// An open file that passed all checks. Nothing has been read from it.

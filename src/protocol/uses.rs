@@ -25,7 +25,7 @@ const _: () = assert!(super::MAX_UNITS <= 1 << UNIT_BITS && header::EPOCH_ENDS.i
 impl<M: Memory> Core<M> {
     /// Counts a use, by one attempt, and only below the top: a hot key's slot is not written (R18).
     #[inline]
-    pub(super) fn note_use(&self, slot_at: usize, word: SlotWord) {
+    pub fn note_use(&self, slot_at: usize, word: SlotWord) {
         if word.freq() < self.layout.most_uses {
             self.tell_use(slot_at, word);
         }

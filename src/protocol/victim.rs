@@ -165,12 +165,14 @@ impl<M: Memory> Core<M> {
 
     /// Whether everything alive in a segment is to be saved: where half of what was written to it is dead, or next to nothing
     /// is alive, always; where half of it is empty or dead, or a quarter dead, if that is not too much to move. (A segment that
-    /// long entries left half empty gains nothing by being copied to another, and can be copied again at once.)
+    /// long entries left half empty gains nothing by being copied to another, and can be copied again at once. But where entries
+    /// are counted, segments are freed by this alone, one of which a death left the count too high among them.)
     pub(super) fn is_worth_compacting(&self, live: usize, tail: usize, purse: &Purse) -> bool {
         let units = self.layout.segment_units;
         let dead = tail.saturating_sub(live);
-        let is_cheap = live <= dead || live * 8 <= units;
-        is_cheap || (live * 2 <= units || dead * 4 >= units) && purse.is_enough_to_compact(live)
+        let is_half_empty = live * 2 <= units;
+        let is_cheap = live <= dead || live * 8 <= units || self.layout.counts_entries && is_half_empty;
+        is_cheap || (is_half_empty || dead * 4 >= units) && purse.is_enough_to_compact(live)
     }
 
     /// What the logs hold, in units of the policy.
@@ -199,16 +201,15 @@ impl<M: Memory> Core<M> {
 }
 
 impl<M: Memory> Op<'_, M> {
-    /// The segment to sweep next: one in which nothing is alive, for it needs no room elsewhere, and a walk that was begun may be
-    /// waiting for some; a walk that was begun, a mostly dead segment, or the oldest of the log that has to give way. An OPEN one
-    /// is sealed first.
+    /// The segment to sweep next: a walk that was begun, a mostly dead segment, or the oldest of the log that has to
+    /// give way. An OPEN one is sealed first.
     fn choose_victim(&self, survey: &Survey) -> Option<Victim> {
         let as_it_is = |segment| Some(Victim { segment, is_compacted: false });
         // Where entries are evicted one by one, the walks that were begun are those of the oldest segments: they end by
         // themselves, and to compact them would make their entries young again.
         let is_counted = self.core.layout.counts_entries;
         let mostly_dead = survey.mostly_dead.map(|(segment, _)| segment);
-        let chosen = if is_counted { mostly_dead.or(survey.begun) } else { survey.all_dead.or(survey.begun).or(mostly_dead) };
+        let chosen = if is_counted { mostly_dead.or(survey.begun) } else { survey.begun.or(mostly_dead) };
         if let Some(segment) = chosen {
             return as_it_is(segment);
         }
@@ -250,8 +251,16 @@ impl<M: Memory> Op<'_, M> {
             Some(segment) => Victim { segment, is_compacted: false },
             None => self.choose_victim(&self.survey())?,
         };
-        let segment = victim.segment;
-        let step = self.sweep_step(segment, if victim.is_compacted { Mercy::Everything } else { mercy }, u64::MAX);
+        let mut segment = victim.segment;
+        let mut step = self.sweep_step(segment, if victim.is_compacted { Mercy::Everything } else { mercy }, u64::MAX);
+        if step == Step::Stuck
+            && let Some(dead) = self.survey().all_dead
+        {
+            // It needs no room elsewhere. Only now: one of which a death left the count too high would never have its turn, were
+            // those that are known to be dead always the first.
+            segment = dead;
+            step = self.sweep_step(segment, mercy, u64::MAX);
+        }
         let goes_on = matches!(step, Step::Walked(_));
         let hint = if goes_on { self.core.pack(segment) } else { u64::MAX };
         self.hints.sweeping.store(hint, Ordering::Relaxed);

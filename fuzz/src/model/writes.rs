@@ -190,8 +190,8 @@ impl Model<'_> {
             }
             if !is_kept && !is_for_ever {
                 self.account(len);
-                self.use_one(key);
             }
+            self.use_one(key);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-const OPTIONS: FileOptions = FileOptions { mode: 0o600, allow_unknown_filesystem: false };
+const OPTIONS: FileOptions = FileOptions { mode: 0o600, allow_unknown_filesystem: false, magic: *b"shmemo\r\n" };
 const LEN: u64 = 1 << 20;
 
 /// Waits for the lock, whether or not the file is made meanwhile.
@@ -131,6 +131,24 @@ fn a_killed_creator_blocks_nobody_and_leaves_nothing() {
         child.kill();
         create(&path, false).unwrap();
         fs::remove_file(&sign).unwrap();
+        assert_eq!(scratch.names(), ["x"]);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn what_has_the_temporary_name_and_is_no_creators_is_left_alone() {
+    let scratch = Scratch::new();
+    let (path, temporary) = (scratch.path("x"), scratch.path("x.shmemo-tmp"));
+    for stranger in [&b"a list of things"[..], b"short", b"shmemo"] {
+        fs::write(&temporary, stranger).unwrap();
+        let error = create(&path, false).unwrap_err().to_string();
+        assert!(error.contains("x.shmemo-tmp") && error.contains("move it away"), "{error}");
+        assert_eq!(fs::read(&temporary).unwrap(), stranger);
+    }
+    for left_behind in [&b""[..], &[0; 4096], b"shmemo\r\n and more"] {
+        fs::write(&temporary, left_behind).unwrap();
+        create(&path, false).unwrap();
         assert_eq!(scratch.names(), ["x"]);
         fs::remove_file(&path).unwrap();
     }

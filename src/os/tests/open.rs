@@ -11,8 +11,8 @@ use crate::error::OpenError;
 use crate::os::file::{self, FileOptions, is_same_file, open_existing, reopen};
 use crate::os::lock;
 
-const PRIVATE: FileOptions = FileOptions { mode: 0o600, allow_unknown_filesystem: false };
-const SHARED: FileOptions = FileOptions { mode: 0o660, allow_unknown_filesystem: false };
+const PRIVATE: FileOptions = FileOptions { mode: 0o600, allow_unknown_filesystem: false, magic: *b"shmemo\r\n" };
+const SHARED: FileOptions = FileOptions { mode: 0o660, allow_unknown_filesystem: false, magic: *b"shmemo\r\n" };
 
 fn file_with_mode(scratch: &Scratch, mode: u32) -> std::path::PathBuf {
     let path = scratch.path("file");
