@@ -297,7 +297,7 @@ fn a_strange_lock_file() {
     // What a killed creator may leave is no matter.
     std::fs::write(&lock, "").expect("a file");
     std::fs::set_permissions(&lock, Permissions::from_mode(0o600)).expect("its mode");
-    std::fs::write(scratch.path("cache.shmemo-tmp"), "half").expect("a file");
+    std::fs::write(scratch.path("cache.shmemo-tmp"), [0; 100]).expect("a file");
     small().open(&path).expect("a cache");
     assert_eq!(scratch.names(), ["cache", "victim"]);
 }
