@@ -124,7 +124,8 @@ impl Builder {
 
     /// The permission bits of a file that is made, whatever the umask, and the most that one attached to may grant to
     /// write. Default 0600: this user alone. A mode that lets others write (0660, 0666) trusts them with everything, and
-    /// lets files of other users be attached to; one that only lets them read (0644) does not.
+    /// lets files of other users be attached to. One that only lets them read (0644) does not; but by locks of their own on
+    /// the file, which reading is enough for, they can keep processes from attaching, and what the dead held from coming back.
     #[must_use]
     pub fn mode(mut self, bits: u32) -> Self {
         self.mode = bits;
