@@ -216,7 +216,10 @@ impl OpenError {
                 f,
                 "access to {} is denied ({source}): {}",
                 path.display(),
-                another(path, "run as its owner, or create the cache with a mode that lets others in")
+                another(
+                    path,
+                    "run as its owner, or let others in, by the mode that the cache is created with or by that of its directory"
+                )
             ),
             Self::WrongOwner { path, found, expected } => write!(
                 f,
@@ -342,7 +345,7 @@ impl fmt::Display for NotAttached {
         match self {
             Self::RegistryFull { max_processes } => write!(
                 f,
-                "all {max_processes} lines of the registry are taken by living processes: create the cache with more \
+                "all {max_processes} lines of the registry are taken by living processes (one for each time that one of them opened the cache): create the cache with more \
                  max_processes, or end one of them (the next write tries again)"
             ),
             Self::Io(source) => write!(

@@ -239,12 +239,21 @@ fn invalid(option: &'static str, given: impl ToString, allowed: String) -> OpenE
     OpenError::InvalidOption { option, given: given.to_string(), allowed }
 }
 
+/// The greatest capacity stands for one that is not known yet.
+fn named(capacity: u64) -> String {
+    if capacity == MAX_CAPACITY {
+        format!("the greatest capacity ({capacity} bytes), less at others")
+    } else {
+        format!("a capacity of {capacity} bytes")
+    }
+}
+
 fn plan_value_len(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError> {
     let most = (capacity / 16).min(LONGEST_VALUE);
     match asked {
         None => Ok((capacity / 64).min(DEFAULT_LONGEST_VALUE)),
         Some(len) if len >= 1 && len as u64 <= most => Ok(len as u64),
-        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes at a capacity of {capacity} bytes"))),
+        Some(len) => Err(invalid("max_value_len", len, format!("1 to {most} bytes at {}", named(capacity)))),
     }
 }
 
@@ -253,11 +262,9 @@ fn plan_entry_size(capacity: u64, asked: Option<usize>) -> Result<u64, OpenError
     match asked {
         None => Ok(DEFAULT_ENTRY_SIZE as u64),
         Some(size) if size >= 32 && size as u64 <= most => Ok(size as u64),
-        Some(size) => Err(invalid(
-            "expected_entry_size",
-            size,
-            format!("32 to {most} bytes, header included, at a capacity of {capacity} bytes"),
-        )),
+        Some(size) => {
+            Err(invalid("expected_entry_size", size, format!("32 to {most} bytes, header included, at {}", named(capacity))))
+        }
     }
 }
 
@@ -275,7 +282,7 @@ fn plan_lines(capacity: u64, asked: Option<u32>) -> Result<u64, OpenError> {
     match asked {
         None => Ok((capacity >> 16).clamp(64, 4096).min(most)),
         Some(count) if count >= 1 && u64::from(count) <= most => Ok(u64::from(count)),
-        Some(count) => Err(invalid("max_processes", count, format!("1 to {most} at a capacity of {capacity} bytes"))),
+        Some(count) => Err(invalid("max_processes", count, format!("1 to {most} at {}", named(capacity)))),
     }
 }
 

@@ -71,7 +71,7 @@ fn options_are_checked_against_the_capacity_that_counts() {
     let never = [new().max_value_len(1 << 32), new().expected_entry_size((1 << 36) + 1), new().max_processes(1 << 16)];
     for builder in never {
         let error = refused(&scratch, builder.on_mismatch(OnMismatch::UseExisting).open(&path));
-        assert_error!(error, OpenError::InvalidOption { allowed, .. } if allowed.contains("a capacity of 1099511627776 bytes"));
+        assert_error!(error, OpenError::InvalidOption { allowed, .. } if allowed.contains("capacity (1099511627776 bytes)"));
     }
 }
 
