@@ -95,7 +95,7 @@ fn step(cache: &Cache, model: &mut Model, rng: &mut Rng, number: u64) {
         12 => {
             // Sometimes another time to live, so that something is stored; sometimes maybe the one that it has.
             let ttl = std::time::Duration::from_secs(1000 + number % 1_000_000);
-            assert_eq!(cache.touch(name, (number % 3 > 0).then_some(ttl)), model.use_it(key).is_some(), "touch");
+            assert_eq!(cache.touch(name, (!number.is_multiple_of(3)).then_some(ttl)), model.use_it(key).is_some(), "touch");
         }
         13 => {
             cache.update(name, |old| Action::Set([old.unwrap_or(b"new"), b"!"].concat())).expect("update");
