@@ -17,9 +17,8 @@ pub(super) const STEPS_FOR_THIS_LOG: u32 = 128;
 /// Steps after which it gives up.
 const STEPS: u32 = 4096;
 
-/// For each unit that is stored so many are swept while free segments are short, in steps that are as large as can be, if the
-/// entries that lie there are as long as those that are stored; and whatever their lengths once the last free segment was taken: else
-/// new entries could take the room that is meant for the survivors of a walk, before its end.
+/// For each unit that is stored so many are swept while free segments are short, whatever the lengths of the entries that lie
+/// there: else those that are stored could take the room that was meant for the survivors of a walk, before its end.
 const SWEPT_FOR_EACH_STORED: usize = 4;
 /// So many units at most for one set, ...
 const MOST_SWEPT: usize = 8 * STEP_UNITS;
@@ -343,15 +342,14 @@ impl<M: Memory> Op<'_, M> {
     /// segment is free before it is needed.
     pub(super) fn sweep_a_little(&self, units: usize) {
         let pressure = self.core.memory.word(header::PRESSURE);
-        let most_steps = match pressure.load(Ordering::Relaxed) {
+        match pressure.load(Ordering::Relaxed) {
             0 => return,
             SHORT if self.has_time(units) => return,
-            SHORT => (units * SWEPT_FOR_EACH_STORED / STEP_UNITS).clamp(1, 8) as u32,
-            _ => STEPS_OF_A_SET,
-        };
+            _ => {}
+        }
         let wanted = (units * SWEPT_FOR_EACH_STORED).min(MOST_SWEPT);
         let mut swept = 0;
-        for _ in 0..most_steps {
+        for _ in 0..STEPS_OF_A_SET {
             match self.sweep_once(Mercy::Policy) {
                 None | Some(Step::Stuck) => return,
                 Some(Step::Freed) => {
