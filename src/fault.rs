@@ -13,14 +13,14 @@ pub(crate) fn point() {
 }
 
 #[cfg(shmemo_fault)]
-pub use armed::{Action, arm, disarm, sites, steps_taken};
+pub use armed::{Action, arm, arm_in, disarm, sites, steps_taken};
 
 #[cfg(shmemo_fault)]
 mod armed {
     use core::cell::Cell;
     use core::panic::Location;
-    use core::sync::atomic::AtomicU64;
     use core::sync::atomic::Ordering::Relaxed;
+    use core::sync::atomic::{AtomicBool, AtomicU64};
     use std::sync::Mutex;
 
     /// What happens to the process at the chosen step.
@@ -30,6 +30,8 @@ mod armed {
         Kill,
         /// SIGSTOP: the step is taken when somebody sends SIGCONT.
         Stop,
+        /// All descriptors from 3 on are closed by force, and then SIGSTOP.
+        CloseAndStop,
         /// Nothing; steps are counted, and their places in the code are noted.
         Count,
     }
@@ -42,6 +44,10 @@ mod armed {
     static ACT_AT: AtomicU64 = AtomicU64::new(u64::MAX);
     /// The signal to act by, 0 for none.
     static SIGNAL: AtomicU64 = AtomicU64::new(0);
+    /// Whether descriptors are closed before.
+    static CLOSES: AtomicBool = AtomicBool::new(false);
+    /// Only steps in files whose names end so are counted.
+    static FILE: Mutex<&'static str> = Mutex::new("");
     /// Where the steps of the armed thread stand, in order.
     static SITES: Mutex<Vec<&'static Location<'static>>> = Mutex::new(Vec::new());
 
@@ -52,11 +58,18 @@ mod armed {
 
     /// From here on counts this thread's steps from 0, and acts once, when `after_steps` of them are done and the next begins.
     pub fn arm(after_steps: u64, action: Action) {
+        arm_in("", after_steps, action);
+    }
+
+    /// The same for the steps in files whose names end so.
+    pub fn arm_in(file: &'static str, after_steps: u64, action: Action) {
         let signal = match action {
             Action::Kill => libc::SIGKILL,
-            Action::Stop => libc::SIGSTOP,
+            Action::Stop | Action::CloseAndStop => libc::SIGSTOP,
             Action::Count => 0,
         };
+        *FILE.lock().expect("no panic under this lock") = file;
+        CLOSES.store(action == Action::CloseAndStop, Relaxed);
         SIGNAL.store(signal as u64, Relaxed);
         ACT_AT.store(if signal == 0 { u64::MAX } else { after_steps }, Relaxed);
         STEPS.store(0, Relaxed);
@@ -86,10 +99,17 @@ mod armed {
         if mine == 0 || mine != ARMED.load(Relaxed) {
             return;
         }
+        if !Location::caller().file().ends_with(*FILE.lock().expect("no panic under this lock")) {
+            return;
+        }
         let number = STEPS.fetch_add(1, Relaxed);
         if SIGNAL.load(Relaxed) == 0 {
             SITES.lock().expect("no panic under this lock").push(Location::caller());
         } else if number == ACT_AT.load(Relaxed) {
+            if CLOSES.load(Relaxed) {
+                // SAFETY: takes plain numbers. That something closes what it did not open is what is tested.
+                unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+            }
             // SAFETY: raises a signal of the fixed set of `arm` on this thread; no memory is involved.
             unsafe { libc::raise(SIGNAL.load(Relaxed) as libc::c_int) };
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shmemo::Cache;
-use shmemo::fault::{Action, arm, disarm, sites, steps_taken};
+use shmemo::fault::{Action, arm, arm_in, disarm, sites, steps_taken};
 
 use crate::common::forked::Forked;
 use crate::common::wait_until;
@@ -54,10 +54,23 @@ pub fn die_at(step: u64, prepare: impl FnOnce(), act: impl FnOnce()) -> End {
 
 /// A child that stands still at a step, or that was done before it came there.
 pub fn stop_at(step: u64, prepare: impl FnOnce(), act: impl FnOnce()) -> Option<Forked> {
-    let child = Forked::spawn(|| {
+    until_it_stops(Forked::spawn(|| {
         prepare();
         run_armed(step, Action::Stop, act);
-    });
+    }))
+}
+
+/// A child that closes all its descriptors at a step in a file, and then stands still.
+pub fn close_and_stop_in(file: &'static str, step: u64, prepare: impl FnOnce(), act: impl FnOnce()) -> Option<Forked> {
+    until_it_stops(Forked::spawn(|| {
+        prepare();
+        arm_in(file, step, Action::CloseAndStop);
+        act();
+        disarm();
+    }))
+}
+
+fn until_it_stops(child: Forked) -> Option<Forked> {
     let mut status = 0;
     wait_until("a child to stop or to end", || {
         // SAFETY: the pointer is to an integer that lives across the call; the child has not been waited for.

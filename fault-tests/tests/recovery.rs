@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use fault_tests::common::{Scratch, lengths};
+use fault_tests::common::board::Board;
+use fault_tests::common::{Scratch, lengths, wait_until};
 use fault_tests::fixture::{Fixture, Kind, fresh_share};
-use fault_tests::harness::{End, alone, attach, count_steps, die_at, go_on, stop_at};
+use fault_tests::harness::{End, alone, attach, close_and_stop_in, count_steps, die_at, go_on, stop_at};
 use fault_tests::scenario::{LONG_RUNS, SINGLE, Scenario};
 use shmemo::Cache;
 
@@ -119,4 +120,54 @@ fn a_writer_recovers() {
         }
         check(&fixture, &format!("twenty deaths from step {first} on"));
     }
+}
+
+/// Whoever gives back what a dead process held closes all its descriptors by force in the middle of that, as daemonizing code does
+/// in another thread, and stands still. Others come, and may want the line of the dead one. Then it goes on.
+#[test]
+fn descriptors_closed_in_the_middle_of_a_recovery() {
+    let _turn = alone();
+    let scratch = Scratch::new();
+    let scenario = named("sets, full");
+    let board = Board::create(&scratch.path("board"));
+    let steps = count_steps(scenario, &scratch.path("count")).len() as u64;
+    let mut stops = 0;
+    for death in (0..steps).step_by((steps / lengths(6, 60)).max(1) as usize) {
+        for step in 0.. {
+            let fixture = Fixture::new(Kind::Full, &scratch.path("cache"));
+            board.set(0, 0);
+            board.set(1, 0);
+            // It has a line before the other one dies, so that it recovers by what it asks after others by.
+            let ready = || {
+                attach(&fixture.cache);
+                board.set(0, 1);
+                wait_until("a death", || board.get(1) == 1);
+            };
+            let act = || (0..60).for_each(|_| (scenario.act)(&fixture.cache));
+            let stopped = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    wait_until("the one who recovers", || board.get(0) == 1);
+                    die_at(death, || attach(&fixture.cache), || (scenario.act)(&fixture.cache));
+                    board.set(1, 1);
+                });
+                close_and_stop_in("recover.rs", step, ready, act)
+            });
+            let Some(stopped) = stopped else {
+                std::fs::remove_file(&fixture.path).expect("the file");
+                break;
+            };
+            stops += 1;
+            let late = [(); 3].map(|()| come_later(&fixture.path));
+            let before = late[0].stats().processes;
+            go_on(stopped);
+            let what = format!("a death at step {death}, all closed at step {step} of the recovery");
+            late[0].verify().unwrap_or_else(|corruption| panic!("{what}: {corruption}"));
+            late.iter().for_each(|cache| cache.set("late", "value").expect(&what));
+            assert!(late[0].stats().processes >= before.min(4), "{what}: somebody who lives has lost its line");
+            drop(late);
+            check(&fixture, &what);
+        }
+    }
+    println!("all descriptors closed in the middle of {stops} recoveries");
+    assert!(stops > 20, "{stops}");
 }
