@@ -71,6 +71,30 @@ fn a_long_value_that_is_overwritten_for_ever_evicts_nothing() {
     }
 }
 
+/// Keys come back one by one while nothing is in the main log. Each of them has a ghost, and one of 256 opens a segment.
+#[test]
+fn one_of_many_keys_that_come_back_opens_the_main_log() {
+    let rounds = lengths(12, 60);
+    let mut came_back = 0;
+    for _ in 0..rounds {
+        let cache = Cache::builder().capacity(CAPACITY).expected_entry_size(ENTRY as usize).anonymous().expect("a cache");
+        let room = cache.stats().log_bytes / ENTRY;
+        fill(&cache, 0..room + room / 4);
+        assert_eq!(cache.stats().segments_main, 0, "no key came twice");
+        let gone = (0..room / 4).filter(|key| !cache.contains(key.to_le_bytes()));
+        for key in gone {
+            cache.set(key.to_le_bytes(), VALUE).expect("set");
+            came_back += 1;
+            if cache.stats().segments_main > 0 {
+                break;
+            }
+        }
+        assert_eq!(cache.stats().segments_main, 1, "it is opened at last");
+    }
+    let each = came_back as f64 / f64::from(rounds);
+    assert!((60.0..800.0).contains(&each), "{each:.1} keys came back for each that opened it");
+}
+
 #[test]
 fn overwriting_at_random_evicts_nothing_while_a_quarter_is_dead() {
     let (cache, room) = cache();

@@ -265,8 +265,8 @@ fn most_of_a_full_file_is_the_users() {
 }
 
 /// With all else as it is by default. The mean lies at 188.0 bytes (16 MiB) to 185.6 (1 GiB); the worst moment at 189.8 at most
-/// in 40 files of 16 MiB, 188.3 in 40 of 64 MiB. Where a key is taken for one that was there before, which opens a segment for
-/// it alone, it is that segment (0.7) more for a while: one file in hundreds.
+/// in 40 files of 16 MiB, 188.3 in 40 of 64 MiB. Where a key is taken for one that was there before, which may open a segment
+/// for it alone, it is up to that segment (3) more for a while: seen in one file of 80 when one key in sixteen might, and one in 256 may.
 #[test]
 fn a_small_entry_costs_little() {
     for mib in lengths(vec![16u64, 64], vec![16, 64, 256, 1024]) {
@@ -274,7 +274,7 @@ fn a_small_entry_costs_little() {
         let (mean, worst) = (144.0 / shares.mean, 144.0 / shares.least);
         println!("an entry of 16 + 128 bytes costs {mean:.1} bytes at {mib} MiB, {worst:.1} at the worst moment");
         assert!(mean <= 188.5, "{mean:.1} bytes in the mean at {mib} MiB");
-        assert!(worst <= if mib < 64 { 190.6 } else { 190.0 }, "{worst:.1} bytes at the worst moment at {mib} MiB");
+        assert!(worst <= if mib < 64 { 192.5 } else { 191.0 }, "{worst:.1} bytes at the worst moment at {mib} MiB");
     }
 }
 

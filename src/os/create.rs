@@ -257,14 +257,18 @@ fn remove_stale(temporary: &Path, magic: [u8; 8]) -> Result<(), OpenError> {
 }
 
 /// Whether what has the temporary name, if anything, is what a creator makes: a file that is empty, begins with zeros, since its
-/// header is written last, or begins as a cache does.
+/// header is written last, or begins as a cache does. Of one that this user may not read, as it is another creator's, the name
+/// has to be enough.
 fn is_a_creators(temporary: &Path, magic: [u8; 8]) -> bool {
     let Ok(metadata) = fs::symlink_metadata(temporary) else { return true };
     let mut begin = [0; 8];
     let options =
         OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK).open(temporary);
-    let read = || options.and_then(|mut file| file.read_exact(&mut begin));
-    metadata.is_file() && (metadata.len() == 0 || read().is_ok() && (begin == [0; 8] || begin == magic))
+    let is_known = match options.and_then(|mut file| file.read_exact(&mut begin)) {
+        Ok(()) => begin == [0; 8] || begin == magic,
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    metadata.is_file() && (metadata.len() == 0 || is_known)
 }
 
 /// Says early, before a lock file is made, that a directory is missing or on a file system that is refused.

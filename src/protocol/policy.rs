@@ -24,7 +24,7 @@ const EPOCHS_PER_CAPACITY: u64 = 32;
 
 /// While the main log is empty, of so many keys that come back one opens a segment for it: one that comes back alone is as
 /// likely as not another one with its fingerprint, and would have a segment to itself.
-const FIRST_OF_MAIN: u16 = 16;
+const FIRST_OF_MAIN: u16 = 256;
 
 /// Where an entry that is new, or comes back, is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -154,6 +154,23 @@ fn what_has_the_temporary_name_and_is_no_creators_is_left_alone() {
     }
 }
 
+/// Another user's creator was killed before its file had its mode: those who trust each other must get on.
+#[test]
+fn what_another_user_left_behind_is_cleared_away_unread() {
+    let scratch = Scratch::new();
+    let (path, temporary) = (scratch.path("x"), scratch.path("x.shmemo-tmp"));
+    fs::write(&temporary, b"not to be read").unwrap();
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(temporary.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
+    let child = in_child(|| {
+        // SAFETY: changes only the rights of this child, which may do so if it runs as root, and need not otherwise.
+        unsafe { libc::setuid(65_534) };
+        create(&path, false).is_ok()
+    });
+    child.expect_success();
+    assert_eq!(scratch.names(), ["x"]);
+}
+
 #[test]
 fn a_forked_child_does_not_keep_the_lock_of_its_dead_parent() {
     let scratch = Scratch::new();

@@ -233,3 +233,32 @@ fn a_failed_fork_gives_the_lock_back() {
     });
     child.expect_success();
 }
+
+/// Waits in `prepare` for something that another thread is to do, as handlers of other libraries may.
+struct Waiting(Arc<AtomicBool>);
+
+impl ForkHandler for Waiting {
+    fn prepare(&self) {
+        wait_until("the other thread", || self.0.load(Ordering::Relaxed));
+    }
+    fn in_parent(&self) {}
+    fn in_child(&self) {}
+}
+
+#[test]
+fn a_fork_that_waits_for_this_thread_is_not_waited_for_for_ever() {
+    let child = in_child(|| {
+        let is_done = Arc::new(AtomicBool::new(false));
+        let _waiting = registered(Waiting(is_done.clone()));
+        std::thread::scope(|scope| {
+            let fork = scope.spawn(|| in_child(|| true).success());
+            // Until that thread holds the lock, this one may have it.
+            wait_until("the fork to begin", || registry().is_some_and(|registry| registry.page.lock(0).try_lock().is_none()));
+            let counter: Arc<dyn ForkHandler> = Arc::new(Counter::default());
+            let kinds = [register(&counter), between_forks(|| ())].map(|result| result.unwrap_err().kind());
+            is_done.store(true, Ordering::Relaxed);
+            kinds == [io::ErrorKind::TimedOut; 2] && fork.join().unwrap() && register(&counter).is_ok()
+        })
+    });
+    child.expect_success();
+}
