@@ -160,7 +160,7 @@ fn what_another_user_left_behind_is_cleared_away_unread() {
     let scratch = Scratch::new();
     let (path, temporary) = (scratch.path("x"), scratch.path("x.shmemo-tmp"));
     fs::write(&temporary, b"not to be read").unwrap();
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(temporary.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
     let child = in_child(|| {
         // SAFETY: changes only the rights of this child, which may do so if it runs as root, and need not otherwise.
